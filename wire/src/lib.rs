@@ -29,6 +29,9 @@ pub mod records;
 pub mod session;
 pub mod topics;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use api::{Api, VERSION_MAX, VERSION_MIN};
 pub use batch::{
     BATCH_HEADER_BYTES, BATCH_MAGIC, BATCH_VERSION, BatchBuilder, BatchError, BatchHeader,

@@ -1,16 +1,15 @@
 //! Building a batch: records are appended to columns, and the body is made once, at the end.
 //!
-//! Layout in memory: one growing vector per column. `finish` copies each once, into the batch's own
-//! buffer (or into what zstd reads from), and computes the CRC once. The builder keeps its vectors
-//! for the next batch.
+//! Layout in memory: one growing vector per column, kept from batch to batch. `finish` copies each
+//! once; see [`super::seal`].
 
 use bytes::Bytes;
-use flatbuffers::FlatBufferBuilder;
 
 use super::BatchError;
 use super::body::ColumnsRef;
-use super::header::{BATCH_HEADER_BYTES, BatchHeader, Codec, FLAG_CHUNK, NO_PRODUCER};
-use super::zstd_body::{self, Compression};
+use super::header::{BATCH_HEADER_BYTES, NO_PRODUCER};
+use super::seal::seal;
+use super::zstd_body::Compression;
 use crate::limits::{
     BATCH_BYTES_MAX, BODY_OVERHEAD_BYTES_MAX, HEADER_NAME_BYTES_MAX, HEADER_OVERHEAD_BYTES,
     HEADERS_BYTES_MAX, HEADERS_PER_RECORD_MAX, KEY_BYTES_MAX, RECORD_OVERHEAD_BYTES,
@@ -162,7 +161,8 @@ impl BatchBuilder {
             + bytes
     }
 
-    /// Makes the batch, and leaves the builder empty for the next one.
+    /// Makes the batch, and leaves the builder empty for the next one. On an error (a
+    /// `base_sequence` too near its end, say) the records are still there.
     pub fn finish(&mut self, stamp: ProducerStamp) -> Result<Bytes, BatchError> {
         if self.is_empty() {
             return Err(BatchError::Empty);
@@ -183,10 +183,10 @@ impl BatchBuilder {
             header_values: &self.header_values,
             chunk: None,
         };
-        let batch =
-            build(self.compression, &columns, self.base_timestamp, self.max_timestamp, stamp);
+        let (base, max) = (self.base_timestamp, self.max_timestamp);
+        let batch = seal(self.compression, &columns, base, max, stamp)?;
         self.clear();
-        batch
+        Ok(batch)
     }
 
     /// Forgets what was pushed.
@@ -207,55 +207,4 @@ impl BatchBuilder {
 fn append(bytes: &mut Vec<u8>, ends: &mut Vec<u32>, value: &[u8]) {
     bytes.extend_from_slice(value);
     ends.push(bytes.len() as u32);
-}
-
-/// Makes a batch of columns.
-pub(super) fn build(
-    compression: Compression,
-    columns: &ColumnsRef<'_>,
-    base_timestamp: i64,
-    max_timestamp: i64,
-    stamp: ProducerStamp,
-) -> Result<Bytes, BatchError> {
-    let record_count = columns.value_ends.len() as u32;
-    let mut builder = FlatBufferBuilder::with_capacity(BATCH_HEADER_BYTES + columns.bytes_max());
-    columns.write(&mut builder);
-    let uncompressed_bytes = builder.finished_data().len();
-    let header = |codec, body_bytes: usize| BatchHeader {
-        base_offset: 0,
-        term: 0,
-        crc: 0,
-        codec,
-        batch_bytes: (BATCH_HEADER_BYTES + body_bytes) as u32,
-        base_timestamp,
-        max_timestamp,
-        producer_id: stamp.producer_id,
-        base_sequence: stamp.base_sequence,
-        record_count,
-        uncompressed_bytes: uncompressed_bytes as u32,
-        producer_epoch: stamp.producer_epoch,
-        flags: if columns.chunk.is_some() { FLAG_CHUNK } else { 0 },
-    };
-    let compressed = zstd_body::compress(compression, builder.finished_data(), BATCH_HEADER_BYTES)?;
-    let batch = match compressed {
-        Some(mut bytes) => {
-            let (front, body) = bytes.split_at_mut(BATCH_HEADER_BYTES);
-            let header = header(Codec::Zstd, body.len());
-            front.copy_from_slice(&header.signed(body));
-            Bytes::from(bytes)
-        }
-        None => {
-            let header = header(Codec::None, uncompressed_bytes);
-            let header = header.signed(builder.finished_data());
-            // There is room for the header in front of the body: write it there.
-            let (mut bytes, body_start) = builder.collapse();
-            assert!(body_start >= BATCH_HEADER_BYTES, "the body is no larger than estimated");
-            let start = body_start - BATCH_HEADER_BYTES;
-            bytes[start..body_start].copy_from_slice(&header);
-            Bytes::from(bytes).slice(start..)
-        }
-    };
-    // The same checks a reader makes, so that no batch leaves that cannot be read.
-    BatchHeader::decode(&batch)?;
-    Ok(batch)
 }

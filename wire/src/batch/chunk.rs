@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::BatchError;
 use super::body::ColumnsRef;
-use super::builder::{ProducerStamp, RecordRef, build};
+use super::builder::{ProducerStamp, RecordRef};
+use super::seal::seal;
 use super::zstd_body::Compression;
 use crate::generated::fb;
 use crate::limits::{
@@ -134,5 +135,5 @@ pub fn build_chunk(
         header_values: &header_values,
         chunk: Some(info),
     };
-    build(compression, &columns, part.timestamp_ms, part.timestamp_ms, stamp)
+    seal(compression, &columns, part.timestamp_ms, part.timestamp_ms, stamp)
 }

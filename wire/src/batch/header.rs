@@ -192,8 +192,9 @@ impl BatchHeader {
         self.base_offset.saturating_add(u64::from(self.record_count) - 1)
     }
 
-    /// The header over `body`, with the CRC of both.
+    /// The header in front of `body` as it will stand in the batch, with their length and CRC.
     pub(super) fn signed(mut self, body: &[u8]) -> [u8; BATCH_HEADER_BYTES] {
+        self.batch_bytes = (BATCH_HEADER_BYTES + body.len()) as u32;
         let mut bytes = self.encode();
         self.crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[CRC_START..]), body);
         bytes[12..16].copy_from_slice(&self.crc.to_le_bytes());

@@ -2,7 +2,7 @@
 //!
 //! Layout: a 64-byte header ([`header`]), then the body: one FlatBuffers table of columns
 //! ([`body`]), compressed as a whole where that helps. `docs/batch-format.md` gives the offsets.
-//! A batch is made by [`builder`] or [`chunk`], and read by [`reader`].
+//! A batch is collected by [`builder`] or [`chunk`], made by [`seal`], and read by [`reader`].
 //!
 //! Invariants:
 //!
@@ -18,6 +18,7 @@ mod error;
 mod header;
 mod reader;
 mod reassembler;
+mod seal;
 mod zstd_body;
 
 pub use builder::{BatchBuilder, ProducerStamp, RecordRef};

@@ -1,8 +1,8 @@
 //! Putting the chunks of large records together again, one reassembler per partition.
 //!
 //! Chunks of one record come in order, but those of several producers interleave. Memory is
-//! bounded: what is buffered never exceeds [`ReassemblerLimits::bytes_max`], and nothing is
-//! allocated for bytes that have not arrived.
+//! bounded: what is buffered never exceeds [`ReassemblerLimits::bytes_max`] (and the keys and headers
+//! of one record), and nothing is allocated for bytes that have not arrived.
 //!
 //! What is skipped without an error is what never was a record to this reader: chunks whose
 //! beginning it did not see (it started in the middle), records given up by their producer, and
@@ -56,6 +56,23 @@ struct Unfinished {
     key: Bytes,
     headers: Vec<(String, Bytes)>,
     value: Vec<u8>,
+}
+
+impl Unfinished {
+    fn bytes(&self) -> u64 {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        (self.key.len() + headers.sum::<usize>() + self.value.len()) as u64
+    }
+
+    /// Grows by doubling, so that memory follows what has arrived, but not past the record's size.
+    fn append(&mut self, part: &[u8]) {
+        let length = self.value.len() + part.len();
+        if length > self.value.capacity() {
+            let doubled = (2 * self.value.capacity() as u64).min(self.record_bytes) as usize;
+            self.value.reserve_exact(doubled.max(length) - self.value.len());
+        }
+        self.value.extend_from_slice(part);
+    }
 }
 
 /// Puts chunks of large records together.
@@ -149,7 +166,6 @@ impl Reassembler {
         while self.unfinished.len() >= self.limits.records_max.max(1) {
             self.evict(key);
         }
-        self.make_room(key, part.value.len());
         // Copied, since a slice would keep the whole batch in memory.
         let headers = part.headers.into_iter();
         let headers = headers.map(|(name, value)| (name, Bytes::copy_from_slice(&value)));
@@ -163,7 +179,8 @@ impl Reassembler {
             headers: headers.collect(),
             value: part.value.to_vec(),
         };
-        self.bytes += record.value.len() as u64;
+        self.make_room(key, record.bytes());
+        self.bytes += record.bytes();
         self.unfinished.insert(key, record);
         Ok(())
     }
@@ -181,28 +198,32 @@ impl Reassembler {
         if chunk.index < record.next {
             return Ok(false);
         }
-        let same = chunk.count == record.count && chunk.record_bytes == record.record_bytes;
-        let bytes = record.value.len() as u64 + part.value.len() as u64;
-        if chunk.index > record.next || !same || bytes > record.record_bytes {
+        if chunk.index > record.next {
+            // A chunk between was never acknowledged, so the record never was.
             self.remove(key);
-            let detail = "it does not go on where the chunk before it ended";
-            return Err(BatchError::BadChunk { detail });
+            return Ok(false);
         }
-        self.make_room(key, part.value.len());
+        let same = chunk.count == record.count && chunk.record_bytes == record.record_bytes;
+        let bytes = part.value.len() as u64;
+        if !same || record.value.len() as u64 + bytes > record.record_bytes {
+            self.remove(key);
+            return Err(BatchError::BadChunk { detail: "it contradicts the chunks before it" });
+        }
+        self.make_room(key, bytes);
         let Some(record) = self.unfinished.get_mut(&key) else {
             return Ok(false);
         };
-        record.value.extend_from_slice(&part.value);
+        record.append(&part.value);
         record.next += 1;
         record.touched = self.pushes;
-        self.bytes += part.value.len() as u64;
+        self.bytes += bytes;
         Ok(true)
     }
 
     /// Gives up other records until there is room for `bytes` more of `key`'s.
-    fn make_room(&mut self, key: Key, bytes: usize) {
+    fn make_room(&mut self, key: Key, bytes: u64) {
         let bytes_max = self.limits.bytes_max.max(self.limits.record_bytes_max);
-        while self.bytes + bytes as u64 > bytes_max && self.evict(key) {}
+        while self.bytes + bytes > bytes_max && self.evict(key) {}
     }
 
     /// Gives up the record that has waited longest, other than `keep`.
@@ -220,7 +241,7 @@ impl Reassembler {
 
     fn remove(&mut self, key: Key) -> Option<Unfinished> {
         let record = self.unfinished.remove(&key)?;
-        self.bytes -= record.value.len() as u64;
+        self.bytes -= record.bytes();
         Some(record)
     }
 }

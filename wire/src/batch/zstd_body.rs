@@ -1,4 +1,4 @@
-//! Compressing and decompressing bodies, with contexts that each thread keeps.
+//! Compressing and decompressing bodies, with zstd contexts that each thread keeps.
 //!
 //! Rule: a body is stored compressed only if that makes it smaller than 7/8, so that a reader
 //! never pays for nothing. Hostile input: the body must be exactly one frame of today's zstd format
@@ -32,7 +32,17 @@ impl Default for Compression {
 }
 
 /// Bodies below this are not worth a try: zstd's own overhead eats the gain.
-const BODY_BYTES_MIN: usize = 128;
+pub(super) const BODY_BYTES_MIN: usize = 128;
+
+/// Of bodies at least this large, samples are tried first, since most of the time that goes into a
+/// body that does not compress can be saved.
+const SAMPLED_BODY_BYTES_MIN: usize = 256 << 10;
+
+/// Samples, evenly spread over the body.
+const SAMPLES: usize = 4;
+
+/// Bytes of one sample.
+const SAMPLE_BYTES: usize = 16 << 10;
 
 /// The first bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
@@ -42,31 +52,47 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Compresses `body` into a vector after `reserved` zero bytes; `None` if it does not pay.
-pub(super) fn compress(
-    compression: Compression,
+/// What a body of `bytes` must shrink to for compression to pay.
+fn worth_bytes(bytes: usize) -> usize {
+    bytes / 8 * 7
+}
+
+/// Compresses `body` into `scratch` and gives the result; `None` if it does not pay.
+pub(super) fn compress<'a>(
+    level: i32,
     body: &[u8],
-    reserved: usize,
-) -> Result<Option<Vec<u8>>, BatchError> {
-    let Compression::Zstd { level } = compression else { return Ok(None) };
-    if body.len() < BODY_BYTES_MIN {
-        return Ok(None);
-    }
+    scratch: &'a mut Vec<u8>,
+) -> Result<Option<&'a [u8]>, BatchError> {
     let failed = |error: std::io::Error| BatchError::Compress { detail: error.to_string() };
     COMPRESSOR.with_borrow_mut(|slot| {
         if !matches!(slot, Some((kept, _)) if *kept == level) {
             *slot = Some((level, Compressor::new(level).map_err(failed)?));
         }
         let Some((_, compressor)) = slot else { unreachable!("it was just put there") };
-        let mut bytes = vec![0; reserved + body.len() / 8 * 7];
-        // There is no room for a result that does not pay: then zstd stops early.
-        match compressor.compress_to_buffer(body, &mut bytes[reserved..]) {
-            Ok(length) => {
-                bytes.truncate(reserved + length);
-                Ok(Some(bytes))
-            }
+        let room = worth_bytes(body.len());
+        if scratch.len() < room {
+            scratch.resize(room, 0);
+        }
+        if !samples_shrink(compressor, body, scratch) {
+            return Ok(None);
+        }
+        // There is no room for a result that does not pay: then zstd gives up.
+        match compressor.compress_to_buffer(body, &mut scratch[..room]) {
+            Ok(length) => Ok(Some(&scratch[..length])),
             Err(_) => Ok(None),
         }
+    })
+}
+
+/// Whether it is worth compressing all of a large body.
+fn samples_shrink(compressor: &mut Compressor<'_>, body: &[u8], scratch: &mut [u8]) -> bool {
+    if body.len() < SAMPLED_BODY_BYTES_MIN {
+        return true;
+    }
+    let stride = body.len() / SAMPLES;
+    (0..SAMPLES).any(|sample| {
+        let sample = &body[sample * stride..][..SAMPLE_BYTES];
+        compressor.compress_to_buffer(sample, &mut scratch[..worth_bytes(SAMPLE_BYTES)]).is_ok()
     })
 }
 
