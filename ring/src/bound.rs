@@ -17,7 +17,8 @@ impl Slack {
         if weight_total == 0 {
             return 0;
         }
-        let scaled = u128::from(load) * u128::from(weight) * (100 + u128::from(self.percent));
+        let scaled =
+            (u128::from(load) * u128::from(weight)).saturating_mul(100 + u128::from(self.percent));
         let bound = scaled.div_ceil(u128::from(weight_total) * 100);
         u64::try_from(bound).unwrap_or(u64::MAX)
     }

@@ -1,12 +1,13 @@
 //! Ringspool's decisions, as pure code: no I/O, no clock, no randomness.
 //!
 //! Two things live here. **Placement** says where data goes: which virtual node serves a partition
-//! ([`place_partitions`]) and, by the hash ring, which nodes hold a virtual node's replicas. **Metadata** is the
-//! coordinator's state machine: commands go in, a new state or a refusal comes out, and the same
+//! ([`place_partitions`]), and which nodes hold a virtual node ([`replicas::plan`]). **Metadata** is
+//! the coordinator's state machine: commands go in, a new state or a refusal comes out, and the same
 //! commands give the same bytes on every machine and in every year.
 //!
 //! ```text
 //! hash ──> ring ──> partitions ──> metadata::apply <── metadata::command
+//!            └────> replicas::plan ──> moves
 //! ```
 //!
 //! What is decided here is committed by the coordinator and then *is* the truth; nothing is
@@ -18,6 +19,7 @@
 pub mod hash;
 pub mod limits;
 pub mod metadata;
+pub mod replicas;
 
 mod bound;
 mod partitions;

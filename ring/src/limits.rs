@@ -27,8 +27,8 @@ pub const VNODES_DEFAULT: u32 = 64;
 pub const REPLICAS_MAX: u16 = 15;
 /// Weight of an ordinary node: a node of weight 200 takes twice its share.
 pub const WEIGHT_DEFAULT: u32 = 100;
-/// Heaviest node: a hundred times an ordinary one. Weight 0 holds no data.
-pub const WEIGHT_MAX: u32 = 10_000;
+/// Heaviest node: ten times an ordinary one. Weight 0 holds no data.
+pub const WEIGHT_MAX: u32 = 1000;
 
 /// Bytes of the cluster's id.
 pub const CLUSTER_ID_BYTES_MAX: usize = 64;

@@ -6,11 +6,14 @@
 //!
 //! 1. **The topic is even over virtual nodes.** A virtual node gets its second partition of the
 //!    topic when every other has its first.
-//! 2. **The topic is even over shards.** Virtual node v is served by shard v % shards, so for each
-//!    likely number of shards the residues with the fewest partitions of this topic (for their
-//!    size) are kept. The powers of two come first and hold exactly; see [`SHARD_COUNTS`].
+//! 2. **The topic is even over shards.** Virtual node v is served by shard v % shards. Of the n
+//!    partitions placed so far and now, a residue that has a share s of the virtual nodes takes at
+//!    most ceil(s * n), for 2, 4, 8, ... 64 shards. Each of these classes splits those before it in
+//!    two, so the bounds never contradict each other: with a multiple of 64 virtual nodes, shards
+//!    differ by one partition of a topic at most, whatever its size.
 //! 3. **Everything is even.** A virtual node stays within its bound of all topics' partitions, or,
 //!    when none of the rest does, the least loaded are kept.
+//! 4. **The topic is even over other numbers of shards**, such as 3 and 6, as far as that is left.
 //!
 //! After a full round over all virtual nodes the counts of 1 and 2 are even again, so the next
 //! round repeats the first.
@@ -24,10 +27,11 @@ use crate::ring::Ring;
 /// Points of a virtual node on the ring of partitions.
 const POINTS_PER_VNODE: u32 = 32;
 
-/// Numbers of shards over which a topic is spread evenly, most important first. A power of two
-/// only splits the classes of the one before it, so these never contradict each other; the rest is
-/// kept as well as they allow.
-const SHARD_COUNTS: [u32; 11] = [2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48];
+/// Numbers of shards over which a topic is spread exactly.
+const SHARD_COUNTS: [u32; 6] = [2, 4, 8, 16, 32, 64];
+
+/// Numbers of shards over which a topic is spread as well as the first and the bounds allow.
+const OTHER_SHARD_COUNTS: [u32; 5] = [3, 6, 12, 24, 48];
 
 /// A virtual node and what it serves already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,7 +75,8 @@ fn first_round(
     slack: Slack,
 ) -> Vec<u32> {
     let count = loads.len() as u64;
-    let load_total = loads.values().sum::<u64>().saturating_add(u64::from(partitions));
+    let load_total =
+        loads.values().fold(u64::from(partitions), |total, &load| total.saturating_add(load));
     let bound = slack.bound(load_total, 1, count);
     let rounds = u64::from(partitions) / count;
     let left_over = u64::from(partitions) % count;
@@ -80,17 +85,23 @@ fn first_round(
         Domain::VnodePoint,
         loads.keys().map(|&vnode| (u64::from(vnode), POINTS_PER_VNODE)),
     );
-    let mut classes: Vec<Classes> =
-        SHARD_COUNTS.iter().map(|&shards| Classes::new(shards, loads.keys().copied())).collect();
+    let classes_of = |shards: &[u32]| -> Vec<Classes> {
+        shards.iter().map(|&shards| Classes::new(shards, loads.keys().copied())).collect()
+    };
+    let mut classes = classes_of(&SHARD_COUNTS);
+    let mut other_classes = classes_of(&OTHER_SHARD_COUNTS);
     let mut free: Vec<u32> = loads.keys().copied().collect();
     let mut round = Vec::new();
     for partition in 0..u64::from(partitions).min(count) {
         let mut allowed = free.clone();
         for class in &classes {
-            class.keep_emptiest(&mut allowed);
+            class.keep_bounded(&mut allowed);
         }
         let takes = rounds + u64::from(partition < left_over);
         keep_within(&mut allowed, loads, bound.saturating_sub(takes));
+        for class in &other_classes {
+            class.keep_bounded(&mut allowed);
+        }
         let key = hash_pair(Domain::Partition, topic_id, partition);
         let chosen = ring
             .walk(key)
@@ -98,7 +109,7 @@ fn first_round(
                 allowed.iter().position(|&vnode| u64::from(vnode) == owner).map(|at| allowed[at])
             })
             .unwrap_or(allowed[0]);
-        for class in &mut classes {
+        for class in classes.iter_mut().chain(&mut other_classes) {
             class.add(chosen);
         }
         free.retain(|&vnode| vnode != chosen);
@@ -120,6 +131,8 @@ struct Classes {
     shards: u32,
     sizes: Vec<u64>,
     placed: Vec<u64>,
+    vnodes: u64,
+    placed_total: u64,
 }
 
 impl Classes {
@@ -128,27 +141,25 @@ impl Classes {
         for vnode in vnodes {
             sizes[(vnode % shards) as usize] += 1;
         }
-        Classes { shards, sizes, placed: vec![0; shards as usize] }
-    }
-
-    fn class(&self, vnode: u32) -> usize {
-        (vnode % self.shards) as usize
+        let vnodes = sizes.iter().sum();
+        Classes { shards, sizes, placed: vec![0; shards as usize], vnodes, placed_total: 0 }
     }
 
     fn add(&mut self, vnode: u32) {
-        let class = self.class(vnode);
-        self.placed[class] += 1;
+        self.placed[(vnode % self.shards) as usize] += 1;
+        self.placed_total += 1;
     }
 
-    /// Keeps those in classes with the fewest partitions for their size.
-    fn keep_emptiest(&self, allowed: &mut Vec<u32>) {
-        let fuller =
-            |a: usize, b: usize| self.placed[a] * self.sizes[b] > self.placed[b] * self.sizes[a];
-        let Some(&first) = allowed.first() else { return };
-        let emptiest = allowed.iter().fold(self.class(first), |best, &vnode| {
-            let class = self.class(vnode);
-            if fuller(best, class) { class } else { best }
-        });
-        allowed.retain(|&vnode| !fuller(self.class(vnode), emptiest));
+    /// By how much the class of a virtual node would be over its bound with one partition more.
+    fn excess(&self, vnode: u32) -> u64 {
+        let class = (vnode % self.shards) as usize;
+        let bound = ((self.placed_total + 1) * self.sizes[class]).div_ceil(self.vnodes);
+        (self.placed[class] + 1).saturating_sub(bound)
+    }
+
+    /// Keeps those in classes that stay within their bound, or else go over it least.
+    fn keep_bounded(&self, allowed: &mut Vec<u32>) {
+        let least = allowed.iter().map(|&vnode| self.excess(vnode)).min().unwrap_or(0);
+        allowed.retain(|&vnode| self.excess(vnode) == least);
     }
 }

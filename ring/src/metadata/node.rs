@@ -3,7 +3,7 @@
 use crate::limits::{ADDRESS_BYTES_MAX, NODE_VERSION_BYTES_MAX, RACK_BYTES_MAX, WEIGHT_MAX};
 
 /// What a node is to be used for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum NodeState {
     /// New: takes replicas, and is catching up.
