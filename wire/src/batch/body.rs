@@ -260,3 +260,187 @@ impl Columns {
         delta.map_or(0, |delta| i64::from(i32::from_le_bytes(*delta)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::batch::{Codec, FLAG_CHUNK};
+
+    const HEADER: BatchHeader = BatchHeader {
+        base_offset: 0,
+        term: 0,
+        crc: 0,
+        codec: Codec::None,
+        batch_bytes: 0,
+        base_timestamp: 1000,
+        max_timestamp: 1500,
+        producer_id: 0,
+        base_sequence: 0,
+        record_count: 2,
+        uncompressed_bytes: 0,
+        producer_epoch: 0,
+        flags: 0,
+    };
+
+    /// Two records with everything.
+    fn good() -> ColumnsRef<'static> {
+        ColumnsRef {
+            value_ends: &[3, 5],
+            values: b"onetw",
+            key_ends: &[0, 2],
+            keys: b"k2",
+            timestamp_deltas: &[0, 500],
+            header_ends: &[1, 3],
+            header_name_ends: &[1, 1, 3],
+            header_names: "aä".as_bytes(),
+            header_value_ends: &[0, 2, 2],
+            header_values: b"vv",
+            chunk: None,
+        }
+    }
+
+    fn read_with(header: BatchHeader, columns: &ColumnsRef<'_>) -> Result<Columns, BatchError> {
+        let mut builder = FlatBufferBuilder::new();
+        columns.write(&mut builder);
+        let body = builder.finished_data();
+        assert!(body.len() <= columns.bytes_max());
+        Columns::read(&header, &Bytes::copy_from_slice(body))
+    }
+
+    /// The column that is found to be wrong.
+    fn wrong(columns: ColumnsRef<'_>) -> &'static str {
+        match read_with(HEADER, &columns) {
+            Err(BatchError::BadColumn { column, .. }) => column,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn good_columns_are_read() {
+        let columns = read_with(HEADER, &good()).unwrap();
+        assert_eq!((columns.value_ends.range(0), columns.value_ends.range(1)), (0..3, 3..5));
+        assert_eq!((columns.timestamp_delta(0), columns.timestamp_delta(1)), (0, 500));
+        assert_eq!(columns.header_ends.range(1), 1..3);
+    }
+
+    #[test]
+    fn values_must_be_one_per_record_in_order_and_end_where_the_bytes_end() {
+        for value_ends in [&[5][..], &[3, 4, 5], &[6, 5], &[3, 4], &[3, 6], &[3, u32::MAX]] {
+            assert_eq!(wrong(ColumnsRef { value_ends, ..good() }), "value_ends");
+        }
+        assert_eq!(wrong(ColumnsRef { values: b"", ..good() }), "value_ends");
+    }
+
+    #[test]
+    fn keys_are_all_there_or_none_is() {
+        assert!(read_with(HEADER, &ColumnsRef { key_ends: &[], keys: b"", ..good() }).is_ok());
+        for key_ends in [&[][..], &[2], &[2, 2, 2], &[3, 2], &[0, 1], &[0, 3]] {
+            assert_eq!(wrong(ColumnsRef { key_ends, ..good() }), "key_ends");
+        }
+    }
+
+    #[test]
+    fn headers_agree_with_their_names_and_values() {
+        for header_ends in [&[][..], &[3], &[3, 2], &[1, 2], &[1, 4]] {
+            assert_eq!(wrong(ColumnsRef { header_ends, ..good() }), "header_ends");
+        }
+        for header_name_ends in [&[1, 0, 3][..], &[1, 1, 2], &[1, 1, 4]] {
+            let columns = ColumnsRef { header_name_ends, ..good() };
+            assert_eq!(wrong(columns), "header_name_ends");
+        }
+        for header_value_ends in [&[][..], &[2, 2], &[2, 1, 2], &[0, 2, 3], &[0, 2, 2, 2]] {
+            let columns = ColumnsRef { header_value_ends, ..good() };
+            assert_eq!(wrong(columns), "header_value_ends");
+        }
+        let none = ColumnsRef {
+            header_ends: &[],
+            header_name_ends: &[],
+            header_names: b"",
+            header_value_ends: &[],
+            header_values: b"",
+            ..good()
+        };
+        assert!(read_with(HEADER, &none).is_ok());
+    }
+
+    #[test]
+    fn header_names_are_utf_8_each_on_its_own() {
+        assert_eq!(wrong(ColumnsRef { header_names: b"a\xff\xff", ..good() }), "header_names");
+        // The whole column is, but the second name ends in the middle of a character.
+        assert_eq!(wrong(ColumnsRef { header_name_ends: &[1, 2, 3], ..good() }), "header_names");
+    }
+
+    #[test]
+    fn a_record_has_at_most_so_many_headers() {
+        let ends = |count: usize| vec![0; count];
+        let columns = |count: usize, ends: &[u32]| {
+            let columns = ColumnsRef {
+                header_ends: &[0, count as u32],
+                header_name_ends: ends,
+                header_names: b"",
+                header_value_ends: ends,
+                header_values: b"",
+                ..good()
+            };
+            read_with(HEADER, &columns).map(drop)
+        };
+        let most = HEADERS_PER_RECORD_MAX;
+        assert_eq!(columns(most, &ends(most)), Ok(()));
+        let error = columns(most + 1, &ends(most + 1)).unwrap_err();
+        assert!(matches!(error, BatchError::BadColumn { column: "header_ends", .. }), "{error}");
+    }
+
+    #[test]
+    fn timestamps_are_all_there_and_within_what_the_header_says() {
+        assert!(read_with(HEADER, &ColumnsRef { timestamp_deltas: &[], ..good() }).is_ok());
+        for timestamp_deltas in [&[0][..], &[0, 1, 2], &[0, 501]] {
+            let columns = ColumnsRef { timestamp_deltas, ..good() };
+            assert_eq!(wrong(columns), "timestamp_deltas");
+        }
+        let at = |base_timestamp, timestamp_deltas: &[i32]| {
+            let header = BatchHeader { base_timestamp, max_timestamp: i64::MAX, ..HEADER };
+            read_with(header, &ColumnsRef { timestamp_deltas, ..good() }).is_ok()
+        };
+        assert!(at(i64::MIN, &[0, i32::MAX]) && !at(i64::MIN, &[0, -1]));
+        assert!(at(i64::MAX, &[0, i32::MIN]) && !at(i64::MAX, &[0, 1]));
+    }
+
+    #[test]
+    fn the_chunk_and_the_headers_flag_say_the_same() {
+        let chunk = ChunkInfo { record_id: 1, record_bytes: 5, index: 0, count: 1 };
+        let columns =
+            |chunk| ColumnsRef { value_ends: &[5], values: b"whole", chunk, ..Default::default() };
+        let header = |flags| BatchHeader { record_count: 1, flags, ..HEADER };
+        let read = |flags, chunk| read_with(header(flags), &columns(chunk)).map(|read| read.chunk);
+        assert_eq!(read(FLAG_CHUNK, Some(chunk)), Ok(Some(chunk)));
+        assert_eq!(read(0, None), Ok(None));
+        assert!(matches!(read(0, Some(chunk)), Err(BatchError::BadChunk { .. })));
+        assert!(matches!(read(FLAG_CHUNK, None), Err(BatchError::BadChunk { .. })));
+        let small = ChunkInfo { record_bytes: 4, ..chunk };
+        assert!(matches!(read(FLAG_CHUNK, Some(small)), Err(BatchError::BadChunk { .. })));
+    }
+
+    #[test]
+    fn a_body_that_uses_its_bytes_twice_over_is_refused() {
+        // Each of the eight columns is all of the body: it says more than twice what it has.
+        let bytes: Vec<u8> = vec![0; 4000];
+        let mut builder = FlatBufferBuilder::new();
+        let column = Some(byte_column(&mut builder, &bytes));
+        let ends = Some(builder.create_vector(&[4000_u32, 4000]));
+        let args = fb::BatchBodyArgs {
+            value_ends: ends,
+            values: column,
+            keys: column,
+            header_names: column,
+            header_values: column,
+            ..Default::default()
+        };
+        let root = fb::BatchBody::create(&mut builder, &args);
+        builder.finish_minimal(root);
+        let body = Bytes::copy_from_slice(builder.finished_data());
+        let error = Columns::read(&HEADER, &body).unwrap_err();
+        assert!(matches!(error, BatchError::MalformedBody { .. }), "{error}");
+    }
+}
