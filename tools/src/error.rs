@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use ringspool_client::{AdminError, ClientError, ConsumeError, ProduceError};
+use ringspool_client::{AdminError, ClientError, ConsumeError, FlushError, ProduceError};
 use thiserror::Error;
 
 /// Exit code of work that could not be done.
@@ -38,6 +38,9 @@ pub(crate) enum CommandError {
     /// A record was not accepted.
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// Records that were handed over were not delivered.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
     /// Records could not be read.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
@@ -51,7 +54,8 @@ impl CommandError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             CommandError::BrokenPipe => 0,
-            CommandError::WrongUse(_) => EXIT_WRONG_USE,
+            CommandError::WrongUse(_)
+            | CommandError::Produce(ProduceError::InvalidOption { .. }) => EXIT_WRONG_USE,
             _ => EXIT_FAILED,
         }
     }

@@ -131,7 +131,7 @@ async fn ten_kills_in_a_row_lose_nothing_and_double_nothing() {
     let producer = client
         .producer()
         .acks(Acks::Quorum)
-        .batch_bytes(4096)
+        .batch_bytes(8192)
         .linger(Duration::from_millis(1))
         .buffer_bytes_max(256 << 10)
         .delivery_timeout(DEADLINE)

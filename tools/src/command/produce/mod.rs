@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use ringspool_client::{Acks, Client, Compression, DeliveryFuture, ProduceRecord, Producer};
+use ringspool_wire::RECORD_BYTES_DEFAULT_MAX;
 use tokio::sync::mpsc;
 
 use self::lines::{Block, InputError};
@@ -36,9 +37,12 @@ use crate::signals::StopSignal;
 /// zstd's level: the fastest; what is gained above it costs more than it saves.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Blocks whose deliveries may be waited for at a time. Reached only with very short records, for
-/// the producer's buffer is full before.
-const BLOCKS_IN_FLIGHT: usize = 256;
+/// Deliveries handed to the collector at a time.
+const GROUP_RECORDS: usize = 4096;
+
+/// Groups that may be waited for: a million records. Reached only with very short ones, for the
+/// producer's buffer is full before.
+const GROUPS_IN_FLIGHT: usize = 256;
 
 /// What is given to the end on top of the delivery timeout, so that the timeout itself is reported.
 const GRACE: Duration = Duration::from_secs(3);
@@ -82,7 +86,7 @@ async fn produce(
     let bar = progress::bytes(source.bytes, "sending");
     let blocks = source.blocks(args.whole_file, record_bytes_max)?;
 
-    let (deliveries, to_collect) = mpsc::channel(BLOCKS_IN_FLIGHT);
+    let (groups, to_collect) = mpsc::channel(GROUPS_IN_FLIGHT);
     let collector = tokio::spawn(collect(to_collect, tally.clone(), stop.clone()));
     let sender = Sender {
         producer: &producer,
@@ -90,8 +94,9 @@ async fn produce(
         partition: args.partition,
         separator: args.key_separator.as_ref().map(|text| Finder::new(text.as_bytes())),
         tally,
+        groups,
     };
-    let end = sender.send_all(blocks, deliveries, stop, &bar).await;
+    let end = sender.send_all(blocks, stop, &bar).await;
 
     // What was handed over is waited for, also after a failure or a signal; a second signal ends
     // even that.
@@ -138,15 +143,16 @@ async fn prepare(global: &Global, args: &ProduceArgs) -> Result<(Producer, usize
         .find(|setting| setting.key == "record_bytes_max")
         .and_then(|setting| setting.value.parse().ok());
     let record_bytes_max =
-        args.record_bytes_max.or(topic_maximum).and_then(|bytes| usize::try_from(bytes).ok());
-    build(&client, args, record_bytes_max).await
+        args.record_bytes_max.or(topic_maximum).unwrap_or(RECORD_BYTES_DEFAULT_MAX);
+    let producer = build(&client, args, record_bytes_max).await?;
+    Ok((producer, usize::try_from(record_bytes_max).unwrap_or(usize::MAX)))
 }
 
 async fn build(
     client: &Client,
     args: &ProduceArgs,
-    record_bytes_max: Option<usize>,
-) -> Result<(Producer, usize), CommandError> {
+    record_bytes_max: u64,
+) -> Result<Producer, CommandError> {
     let acks = match args.acks {
         AcksArg::None => Acks::None,
         AcksArg::Leader => Acks::Leader,
@@ -156,8 +162,6 @@ async fn build(
         CompressionArg::None => Compression::None,
         CompressionArg::Zstd => Compression::Zstd { level: ZSTD_LEVEL },
     };
-    let record_bytes_max =
-        record_bytes_max.unwrap_or(ringspool_wire::limits::RECORD_BYTES_DEFAULT_MAX as usize);
     let mut builder = client
         .producer()
         .acks(acks)
@@ -168,7 +172,7 @@ async fn build(
     if let Some(bytes) = args.batch_bytes {
         builder = builder.batch_bytes(bytes as usize);
     }
-    Ok((builder.build().await?, record_bytes_max))
+    Ok(builder.build().await?)
 }
 
 /// The file or standard input, opened.
@@ -231,13 +235,14 @@ struct Sender<'a> {
     partition: Option<u32>,
     separator: Option<Finder<'a>>,
     tally: &'a Tally,
+    /// To the collector, which ends when this does.
+    groups: mpsc::Sender<Vec<DeliveryFuture>>,
 }
 
 impl Sender<'_> {
     async fn send_all(
-        &self,
+        self,
         mut blocks: mpsc::Receiver<Result<Block, InputError>>,
-        deliveries: mpsc::Sender<Vec<DeliveryFuture>>,
         stop: &StopSignal,
         bar: &indicatif::ProgressBar,
     ) -> End {
@@ -252,12 +257,11 @@ impl Sender<'_> {
                     Some(Ok(block)) => block,
                 },
             };
-            let mut under_way = Vec::new();
-            let outcome = self.send_block(&block, &mut under_way, stopped.as_mut()).await;
+            let mut group = Vec::new();
+            let outcome = self.send_block(&block, &mut group, stopped.as_mut()).await;
             bar.inc(block.bytes_total());
-            // Sent even when a record failed: the ones before it are still on their way. The
-            // collector only goes when this end of the channel does.
-            let _ = deliveries.send(under_way).await;
+            // Also when a record failed: the ones before it are still on their way.
+            self.hand_over(&mut group).await;
             if let Err(end) = outcome {
                 return end;
             }
@@ -267,7 +271,7 @@ impl Sender<'_> {
     async fn send_block(
         &self,
         block: &Block,
-        under_way: &mut Vec<DeliveryFuture>,
+        group: &mut Vec<DeliveryFuture>,
         mut stopped: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), End> {
         for line in block.lines() {
@@ -289,14 +293,22 @@ impl Sender<'_> {
                 () = stopped.as_mut() => return Err(self.stopped_end()),
             };
             match sent {
-                Ok(delivery) => under_way.push(delivery),
+                Ok(delivery) => group.push(delivery),
                 Err(error) => {
                     self.tally.failed(error.to_string());
                     return Err(End::Failure);
                 }
             }
+            if group.len() == GROUP_RECORDS {
+                self.hand_over(group).await;
+            }
         }
         Ok(())
+    }
+
+    async fn hand_over(&self, group: &mut Vec<DeliveryFuture>) {
+        // The collector goes only when this end of the channel does.
+        let _ = self.groups.send(std::mem::take(group)).await;
     }
 
     /// The collector raises the same signal when a delivery fails.
@@ -317,12 +329,12 @@ impl Sender<'_> {
 
 /// Waits for the deliveries in the order they were handed over, and counts them.
 async fn collect(
-    mut deliveries: mpsc::Receiver<Vec<DeliveryFuture>>,
+    mut groups: mpsc::Receiver<Vec<DeliveryFuture>>,
     tally: Arc<Tally>,
     stop: StopSignal,
 ) {
-    while let Some(block) = deliveries.recv().await {
-        for delivery in block {
+    while let Some(group) = groups.recv().await {
+        for delivery in group {
             match delivery.await {
                 Ok(_) => tally.delivered(),
                 Err(error) => {
