@@ -46,7 +46,7 @@ async fn consume(global: &Global, args: &ConsumeArgs) -> Result<(), CommandError
     };
     let mut consumer = client
         .consumer()
-        .topic(&args.topic)
+        .topic(args.topic.as_str())
         .partitions(partitions.iter().copied())
         .from(args.from)
         .build()
@@ -85,7 +85,7 @@ async fn partitions(client: &Client, args: &ConsumeArgs) -> Result<Vec<u32>, Com
 
 async fn copy<W: Write>(
     consumer: &mut Consumer,
-    writer: &mut Writer<W>,
+    writer: &mut Writer<'_, W>,
     mut ends: Option<&mut Ends>,
     max: Option<u64>,
 ) -> Result<(), CommandError> {
