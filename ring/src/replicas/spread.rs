@@ -206,11 +206,16 @@ impl Spread {
         raised
     }
 
-    /// The first bin on the ring with room for an item: alone in its group before sharing it, below
-    /// its share before up to it, up to it before up to the bound.
+    /// The first bin on the ring with room for an item: alone in its group before sharing it; far
+    /// below its share before just below it, up to it before up to the bound. What is filled first
+    /// need not be pulled to later.
     fn first_fit(&self, item: usize, ring: &Ring) -> Option<usize> {
-        let levels: [fn(&Bounds) -> u64; 3] =
-            [|b| b.share.floor(100, 1).min(b.cap), |b| b.share.ceil(100, 1).min(b.cap), |b| b.cap];
+        let levels: [fn(&Bounds) -> u64; 4] = [
+            |b| b.low,
+            |b| b.share.floor(100, 1).min(b.cap),
+            |b| b.share.ceil(100, 1).min(b.cap),
+            |b| b.cap,
+        ];
         for sharing in 1..=self.items[item].group_max {
             for level in levels {
                 let fits = |bin: usize| {
