@@ -196,6 +196,9 @@ fn a_body_of_another_length_than_the_header_says_is_refused() {
     let (header, body) = header_and_body(&on_the_wire(&Request::ListTopics.encode(5)));
     let short = Request::decode(&header, body.slice(1..)).unwrap_err();
     assert!(matches!(short, DecodeError::BodyLength { .. }), "{short}");
+    let longer = Bytes::from([body.as_ref(), b"x"].concat());
+    let longer = Request::decode(&header, longer).unwrap_err();
+    assert!(matches!(longer, DecodeError::BodyLength { .. }), "{longer}");
     let short = Response::decode(&FrameHeader { flags: 3, ..header }, body.slice(1..)).unwrap_err();
     assert!(matches!(short, DecodeError::BodyLength { .. }), "{short}");
 }
