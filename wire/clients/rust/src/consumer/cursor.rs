@@ -1,0 +1,66 @@
+//! How far the consumer has read a partition, and what it holds of records that come in chunks.
+
+use std::collections::HashMap;
+
+use ringspool_wire::{BatchError, ChunkInfo, DecodedBatch, Reassembler, ReassemblerLimits, Record};
+
+/// Records in chunks that may be unfinished at once in one partition; a producer writes the chunks
+/// of one record without another in between, so this is a number of producers.
+const UNFINISHED_MAX: usize = 64;
+
+/// The consumer's place in a partition.
+pub(super) struct Cursor {
+    /// Behind the last record that was given out: records before it are skipped.
+    pub(super) position: u64,
+    /// Behind the last batch that was looked at. Ahead of `position` by chunks of records that
+    /// are not complete, and by chunks that never will be.
+    pub(super) scanned: u64,
+    record_bytes_max: u64,
+    reassembler: Option<Reassembler>,
+    /// Where unfinished records begin, by producer and record id.
+    begun: HashMap<(u64, u64), u64>,
+}
+
+impl Cursor {
+    pub(super) fn new(position: u64, record_bytes_max: u64) -> Self {
+        let begun = HashMap::new();
+        Cursor { position, scanned: position, record_bytes_max, reassembler: None, begun }
+    }
+
+    /// From where to read again to miss nothing: `position`, or before it, when the first chunks
+    /// of a record that is not complete stand before it.
+    pub(super) fn safe_position(&self) -> u64 {
+        self.begun.values().copied().min().unwrap_or(u64::MAX).min(self.position)
+    }
+
+    /// Takes a chunk, and gives the record that it completes, if it does.
+    pub(super) fn push_chunk(
+        &mut self,
+        chunk: ChunkInfo,
+        batch: DecodedBatch,
+    ) -> Result<Option<Record>, BatchError> {
+        let record_bytes_max = self.record_bytes_max;
+        let reassembler = self.reassembler.get_or_insert_with(|| {
+            Reassembler::new(ReassemblerLimits {
+                record_bytes_max,
+                bytes_max: record_bytes_max.saturating_mul(2),
+                records_max: UNFINISHED_MAX,
+            })
+        });
+        let key = (batch.header.producer_id, chunk.record_id);
+        let offset = batch.header.base_offset;
+        let last_offset = batch.header.last_offset();
+        let pushed = reassembler.push(batch);
+        if chunk.index == 0 && !chunk.is_last() && pushed.is_ok() {
+            self.begun.insert(key, offset);
+        } else if chunk.is_last() || pushed.is_err() {
+            self.begun.remove(&key);
+        }
+        if reassembler.is_empty() {
+            // Also forgets those that the reassembler gave up.
+            self.begun.clear();
+        }
+        self.scanned = self.scanned.max(last_offset.saturating_add(1));
+        pushed
+    }
+}
