@@ -95,23 +95,12 @@ impl Stream {
         Self(unsafe { glommio::net::TcpStream::from_raw_fd(socket.into_raw_fd()) })
     }
 
-    /// Gives the connection up so that another shard can take it over. Bytes already read are the
-    /// caller's to pass on.
-    ///
-    /// # Errors
-    /// When no descriptor is left to duplicate it.
-    pub fn detach(self) -> io::Result<OwnedFd> {
-        // SAFETY: the stream outlives the borrow, which ends in this statement.
-        let duplicate = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
-        duplicate.as_fd().try_clone_to_owned()
-    }
-
     /// A second handle that can end the connection while a task is using it.
     ///
     /// # Errors
     /// When no descriptor is left.
     pub fn closer(&self) -> io::Result<StreamCloser> {
-        // SAFETY: as in `detach`.
+        // SAFETY: the stream outlives the borrow, which ends with this function.
         let borrowed = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
         Ok(StreamCloser(borrowed.try_clone_to_owned()?))
     }
@@ -129,7 +118,7 @@ impl Stream {
     /// # Errors
     /// When no descriptor is left.
     pub fn split(self) -> io::Result<(StreamReader, StreamWriter)> {
-        // SAFETY: as in `detach`.
+        // SAFETY: as in `closer`.
         let borrowed = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
         let writer = Self::attach(borrowed.try_clone_to_owned()?);
         Ok((StreamReader(self.0), StreamWriter(writer.0)))
@@ -141,6 +130,12 @@ impl Stream {
 pub struct StreamCloser(OwnedFd);
 
 impl StreamCloser {
+    /// Ends the reading direction: pending reads see the end of the stream.
+    pub fn close_reading(&self) {
+        // As in `close`.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Read);
+    }
+
     /// Shuts both directions down; pending reads and writes return.
     pub fn close(&self) {
         // The peer may have closed it already: then there is nothing left to do.
@@ -153,19 +148,43 @@ impl StreamCloser {
 pub struct StreamReader(glommio::net::TcpStream);
 
 impl StreamReader {
+    /// Gives the connection up so that another shard can take it over, once the writing half is
+    /// dropped too. Bytes already read are the caller's to pass on.
+    ///
+    /// # Errors
+    /// When no descriptor is left to duplicate it.
+    pub fn detach(self) -> io::Result<OwnedFd> {
+        // SAFETY: as in `closer`.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
+        borrowed.as_fd().try_clone_to_owned()
+    }
+
     /// Appends what is there, up to `buffer`'s spare capacity (at least one byte must be spare).
     /// Returns how much; 0 at the end of the stream.
     ///
     /// # Errors
     /// When the connection broke.
     pub async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        let filled = buffer.len();
         let capacity = buffer.capacity();
-        assert!(capacity > filled, "a read needs room");
-        // SAFETY: `capacity` bytes are allocated; the bytes from `filled` on are only handed to
+        self.read_up_to(buffer, capacity).await
+    }
+
+    /// Like [`StreamReader::read`], but fills `buffer` to at most `bytes_max` bytes, which its
+    /// capacity must hold.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn read_up_to(
+        &mut self,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> io::Result<usize> {
+        let filled = buffer.len();
+        assert!(filled < bytes_max && bytes_max <= buffer.capacity(), "a read needs room");
+        // SAFETY: `bytes_max` bytes are allocated; the bytes from `filled` on are only handed to
         // recv(2), which writes and never reads them, and the length goes back below to what it
         // filled. `Restore` does so also when this future is dropped half-way.
-        unsafe { buffer.set_len(capacity) };
+        unsafe { buffer.set_len(bytes_max) };
         let mut restore = Restore { buffer, filled };
         let stream = &mut self.0;
         let read = poll_fn(|cx| {

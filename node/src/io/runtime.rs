@@ -50,6 +50,12 @@ pub fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Time this shard's executor spent running tasks since it started: neither asleep nor spinning.
+#[must_use]
+pub fn busy() -> Duration {
+    glommio::executor().executor_stats().executor_runtime()
+}
+
 /// A running task.
 #[derive(Debug)]
 pub struct TaskHandle<T>(glommio::task::JoinHandle<T>);

@@ -32,8 +32,8 @@ pub struct WalFile {
     path: PathBuf,
     incarnation: Cell<u64>,
     handle: RefCell<Option<Rc<dyn File>>>,
-    /// Held by files found at start on behalf of all shards: see `recovery`.
-    found: Option<Arc<()>>,
+    /// Alive while any shard needs any of the files found at start.
+    _needed: Option<Arc<()>>,
 }
 
 impl std::fmt::Debug for WalFile {
@@ -43,11 +43,12 @@ impl std::fmt::Debug for WalFile {
 }
 
 impl WalFile {
-    /// A file that was found at start; `found` keeps all such files from being given up.
+    /// A file that was found at start. Whoever needs what is in it passes `needed`, which keeps
+    /// all such files from being given up; whoever is to give it up passes none.
     #[must_use]
-    pub fn found(path: PathBuf, incarnation: u64, found: Arc<()>) -> Self {
+    pub fn found(path: PathBuf, incarnation: u64, needed: Option<Arc<()>>) -> Self {
         let (incarnation, handle) = (Cell::new(incarnation), RefCell::new(None));
-        Self { path, incarnation, handle, found: Some(found) }
+        Self { path, incarnation, handle, _needed: needed }
     }
 
     /// Makes a new file of `file_bytes`, written in full. It is a spare: its header is written, but
@@ -66,7 +67,7 @@ impl WalFile {
                 path,
                 incarnation: Cell::new(incarnation),
                 handle: RefCell::new(Some(handle)),
-                found: None,
+                _needed: None,
             }),
             Err(error) => {
                 if let Err(second) = disk.remove_file(&path).await
@@ -115,7 +116,7 @@ impl WalFile {
         let handle = disk.open(&path, OpenMode::ReadWrite).await?;
         let incarnation = write_header(&*handle, shard, 0, file_bytes).await?;
         let (incarnation, handle) = (Cell::new(incarnation), RefCell::new(Some(handle)));
-        Ok(Self { path, incarnation, handle, found: None })
+        Ok(Self { path, incarnation, handle, _needed: None })
     }
 
     /// Makes it the shard's file number `sequence`, empty and ready for flushes.
@@ -157,12 +158,6 @@ impl WalFile {
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.incarnation.get()
-    }
-
-    /// Whether it was found at start.
-    #[must_use]
-    pub fn is_found(&self) -> bool {
-        self.found.is_some()
     }
 
     /// The open file.

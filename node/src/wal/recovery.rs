@@ -4,13 +4,12 @@
 //! folders found under `wal/`, and what it reads goes to the shards that own the groups now: a
 //! [`RecoveredRecord`] can be sent. Per group, records are put in order by their sequence.
 
-use super::file::{FilePlace, WalFile};
+use super::file::FilePlace;
 use super::format::{RecordHeader, record_bytes};
 use super::scan::{ScanError, scan};
 use crate::io::{Disk, DiskError, OpenMode};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// A record that was read back.
@@ -54,8 +53,8 @@ pub enum RecoveryError {
 pub struct RecoveredDir {
     /// All valid records.
     pub records: Vec<RecoveredRecord>,
-    /// Files with records, oldest first.
-    pub files: Vec<Rc<WalFile>>,
+    /// Files with records and their incarnations, oldest first.
+    pub files: Vec<(PathBuf, u64)>,
     /// Files without, to be used again.
     pub empty: Vec<PathBuf>,
     /// Above the number and the sequence of every file.
@@ -70,15 +69,11 @@ pub fn shard_dir(wal_root: &Path, shard: usize) -> PathBuf {
     wal_root.join(format!("shard-{shard:03}"))
 }
 
-/// Reads a shard's folder. `found` marks its files, see [`WalFile::found`].
+/// Reads a shard's folder.
 ///
 /// # Errors
 /// When a file cannot be read or is damaged.
-pub async fn recover(
-    disk: &dyn Disk,
-    dir: &Path,
-    found: &Arc<()>,
-) -> Result<RecoveredDir, RecoveryError> {
+pub async fn recover(disk: &dyn Disk, dir: &Path) -> Result<RecoveredDir, RecoveryError> {
     let mut scans = Vec::new();
     let mut recovered = RecoveredDir {
         records: Vec::new(),
@@ -121,8 +116,7 @@ pub async fn recover(
                 });
             }
         }
-        let file = WalFile::found(path, header.incarnation, Arc::clone(found));
-        recovered.files.push(Rc::new(file));
+        recovered.files.push((path, header.incarnation));
     }
     Ok(recovered)
 }

@@ -1,0 +1,102 @@
+//! What the vnodes of a shard share of the disk, and the task that moves applied batches from
+//! memory to segments.
+
+use crate::io::{Disk, runtime};
+use crate::limits::{CHECKPOINTS_MAX, DIRTY_BYTES_MAX, SEGMENT_FLUSHES_MAX};
+use crate::partition::StorageContext;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+/// How long the flusher waits after a failure before it tries again.
+const FLUSH_RETRY: Duration = Duration::from_secs(1);
+
+/// Segments, caches and budgets of a shard.
+pub struct ShardStorage {
+    /// What partitions share.
+    pub context: Rc<StorageContext>,
+    disk: Rc<dyn Disk>,
+    flushed: Notify,
+    checkpoints: Semaphore,
+    flushes: Arc<Semaphore>,
+}
+
+impl ShardStorage {
+    /// Over that disk and context.
+    #[must_use]
+    pub fn new(disk: Rc<dyn Disk>, context: Rc<StorageContext>) -> Self {
+        Self {
+            context,
+            disk,
+            flushed: Notify::new(),
+            checkpoints: Semaphore::new(CHECKPOINTS_MAX),
+            flushes: Arc::new(Semaphore::new(SEGMENT_FLUSHES_MAX)),
+        }
+    }
+
+    /// The disk.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// Waits until there is memory for more that is not yet in segments.
+    pub async fn room_for_dirty(&self) {
+        while self.context.dirty_bytes() > DIRTY_BYTES_MAX as u64 {
+            self.flushed.notified().await;
+        }
+    }
+
+    /// Permission to write a checkpoint: bounds how many are being made at once.
+    pub async fn checkpoint_permit(&self) -> SemaphorePermit<'_> {
+        let permit = self.checkpoints.acquire().await;
+        permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
+    }
+
+    /// Told when something was written to a segment.
+    pub fn note_flushed(&self) {
+        self.flushed.notify_waiters();
+    }
+
+    /// Counters of segments and indexes.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.context.counters();
+        vec![
+            ("batches_appended", counters.batches_appended.get()),
+            ("bytes_appended", counters.bytes_appended.get()),
+            ("reads_from_memory", counters.reads_from_memory.get()),
+            ("reads_from_disk", counters.reads_from_disk.get()),
+            ("bytes_from_memory", counters.bytes_from_memory.get()),
+            ("bytes_from_disk", counters.bytes_from_disk.get()),
+            ("damage_met", counters.damage_met.get()),
+            ("segments_begun", counters.segments_begun.get()),
+            ("segments_removed", counters.segments_removed.get()),
+            ("segment_bytes_written", counters.bytes_flushed.get()),
+            ("segment_files_synced", counters.files_synced.get()),
+            ("segment_files_opened", counters.files_opened.get()),
+            ("bytes_evicted", counters.bytes_evicted.get()),
+            ("indexes_loaded", counters.indexes_loaded.get()),
+            ("indexes_rebuilt", counters.indexes_rebuilt.get()),
+        ]
+    }
+
+    /// Flushes partitions as they have enough to write. Does not return.
+    pub async fn run_flusher(self: Rc<Self>) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.flushes).acquire_owned().await else { return };
+            self.context.flush_wanted().await;
+            let Some(partition) = self.context.next_flush() else { continue };
+            let storage = Rc::clone(&self);
+            drop(runtime::spawn(async move {
+                let target = partition.flush_target();
+                if let Err(error) = partition.flush(target, false).await {
+                    tracing::warn!(partition = ?partition.id(), %error, "a flush will be retried");
+                    runtime::sleep(FLUSH_RETRY).await;
+                }
+                storage.note_flushed();
+                drop(permit);
+            }));
+        }
+    }
+}
