@@ -99,8 +99,8 @@ fn model(commands: &[Command]) -> (u64, Vec<(u64, Bytes)>) {
 fn check(vnode: &Vnode, commands: &[Command], at: &str) {
     let (start, expected) = model(commands);
     assert_eq!(vnode.partition.log_start_offset(), start, "{at}");
-    let read = read_all(&vnode.partition, start, 100_000)
-        .unwrap_or_else(|error| panic!("{at}: {error}"));
+    let read =
+        read_all(&vnode.partition, start, 100_000).unwrap_or_else(|error| panic!("{at}: {error}"));
     assert!(read == expected, "{at}: {} batches, not {}", read.len(), expected.len());
 }
 

@@ -140,7 +140,8 @@ fn a_read_ends_before_damage_and_goes_on_behind_it() {
     assert_eq!(before.next_offset, *base, "what is before it is served");
     let error = block_on(fixture.partition.read(*base, 1)).unwrap_err();
     let text = error.to_string();
-    let expected = format!("{} is damaged at byte {position} (offset {base})", log_file(0).display());
+    let expected =
+        format!("{} is damaged at byte {position} (offset {base})", log_file(0).display());
     assert!(text.starts_with(&expected), "{text}");
     let behind = base + u64::from(records_of(batch));
     let rest = read_all(&fixture.partition, behind, 50_000).unwrap();
@@ -230,8 +231,9 @@ fn after_a_failed_sync_no_checkpoint_is_called_durable() {
     let mut fixture = Fixture::small();
     fixture.fill(50, 9_000);
     fixture.disk.fail_syncs_with(ErrorKind::Other, 0);
-    let flush =
-        |fixture: &Fixture| block_on(fixture.partition.flush(fixture.partition.flush_target(), true));
+    let flush = |fixture: &Fixture| {
+        block_on(fixture.partition.flush(fixture.partition.flush_target(), true))
+    };
     assert!(flush(&fixture).is_err());
     fixture.disk.heal();
     let error = flush(&fixture).unwrap_err().to_string();
