@@ -63,7 +63,7 @@ pub(crate) enum Command {
 const SERVE_EXAMPLES: &str = "\
 Examples:
   ringspool serve
-  ringspool serve --data-dir /var/lib/ringspool --listen 0.0.0.0:7400
+  ringspool serve --data-dir /var/lib/ringspool --listen 192.0.2.10:7400
   ringspool serve --config ringspool.toml --shards 4
   RUST_LOG=debug ringspool serve 2>node.log
 

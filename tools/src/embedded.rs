@@ -63,6 +63,11 @@ impl RunningNode {
         )
     }
 
+    /// Resolves, with the reason, when the node cannot go on.
+    pub(crate) async fn failed(&self) -> String {
+        self.handle.failed().await
+    }
+
     /// Finishes what is in flight, checkpoints, ends.
     pub(crate) fn stop(self) -> Result<(), CommandError> {
         self.handle.stop().map_err(|error| CommandError::Failed(error.to_string()))

@@ -14,7 +14,6 @@ mod error;
 mod output;
 mod parse;
 mod progress;
-mod rlimits;
 mod signals;
 
 use std::process::ExitCode;

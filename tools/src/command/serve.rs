@@ -9,10 +9,9 @@ use std::thread;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
-use crate::embedded;
+use crate::embedded::{self, RunningNode};
 use crate::error::CommandError;
 use crate::output;
-use crate::rlimits;
 use crate::signals::StopSignal;
 
 /// What is logged unless RUST_LOG says otherwise.
@@ -21,7 +20,6 @@ const LOG_FILTER_DEFAULT: &str = "info,openraft=warn,glommio=warn";
 /// Runs the node until it is told to stop.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), CommandError> {
     start_logging()?;
-    rlimits::raise_soft_limits();
     // Before the start: a signal that arrives during recovery must stop in good order, too.
     let stop = StopSignal::install(|| eprintln!("second signal: ended at once"))
         .map_err(|source| CommandError::System { action: "handle signals", source })?;
@@ -37,9 +35,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), CommandError> {
         Err(error) => tracing::warn!(%error, "the ready line could not be printed"),
     }
     tracing::info!("{ready}");
-    wait(&stop)?;
+    let failure = wait(&stop, &node)?;
     tracing::info!("stopping");
-    node.stop()?;
+    let stopped = node.stop();
+    if let Some(reason) = failure {
+        return Err(CommandError::Failed(format!("the node could not go on: {reason}")));
+    }
+    stopped?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -58,13 +60,18 @@ fn start_logging() -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Blocks the main thread until the stop signal; the node works on threads of its own.
-fn wait(stop: &StopSignal) -> Result<(), CommandError> {
+/// Blocks the main thread, while the node works on threads of its own, until the stop signal, or
+/// until the node cannot go on: then it gives the reason.
+fn wait(stop: &StopSignal, node: &RunningNode) -> Result<Option<String>, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|source| CommandError::System { action: "wait for signals", source })?;
-    runtime.block_on(stop.stopped());
-    Ok(())
+    Ok(runtime.block_on(async {
+        tokio::select! {
+            () = stop.stopped() => None,
+            reason = node.failed() => Some(reason),
+        }
+    }))
 }
 
 fn stop_at_stdin_end(stop: StopSignal) -> Result<(), CommandError> {

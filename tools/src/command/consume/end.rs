@@ -1,8 +1,6 @@
 //! Where `--until-end` ends: the high watermarks there were at the start.
 
-use ringspool_client::{Client, ConsumedRecord};
-
-use crate::error::CommandError;
+use ringspool_client::{ConsumedRecord, DescribeTopicResponse};
 
 /// The partitions that have not been read to their end yet, and the ends of all.
 #[derive(Debug)]
@@ -14,18 +12,13 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Asks for the high watermarks of `partitions`, which are sorted.
-    pub(crate) async fn now(
-        client: &Client,
-        topic: &str,
-        partitions: &[u32],
-    ) -> Result<Self, CommandError> {
-        let description = client.admin().describe_topic(topic).await?;
+    /// The high watermarks of `partitions`, which are sorted.
+    pub(crate) fn of(topic: &DescribeTopicResponse, partitions: &[u32]) -> Self {
         let ends = partitions.iter().map(|&partition| {
-            let state = description.states.get(partition as usize);
+            let state = topic.states.get(partition as usize);
             (partition, state.map_or(0, |state| state.high_watermark))
         });
-        Ok(Ends::new(ends.collect()))
+        Ends::new(ends.collect())
     }
 
     fn new(ends: Vec<(u32, u64)>) -> Self {

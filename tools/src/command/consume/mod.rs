@@ -9,7 +9,8 @@ mod format;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
-use ringspool_client::{Client, Consumer};
+use ringspool_client::{Consumer, DescribeTopicResponse, ErrorCode, Position};
+use ringspool_wire::RECORD_BYTES_MAX;
 
 use self::end::Ends;
 use self::format::Writer;
@@ -39,16 +40,15 @@ pub(crate) async fn run(global: &Global, args: &ConsumeArgs) -> Result<(), Comma
 
 async fn consume(global: &Global, args: &ConsumeArgs) -> Result<(), CommandError> {
     let client = connect(global).await?;
-    let partitions = partitions(&client, args).await?;
-    let mut ends = match args.until_end {
-        true => Some(Ends::now(&client, &args.topic, &partitions).await?),
-        false => None,
-    };
+    let topic = client.admin().describe_topic(&args.topic).await?;
+    let partitions = partitions(&topic, args)?;
+    let mut ends = args.until_end.then(|| Ends::of(&topic, &partitions));
     let mut consumer = client
         .consumer()
         .topic(args.topic.as_str())
         .partitions(partitions.iter().copied())
         .from(args.from)
+        .record_bytes_max(RECORD_BYTES_MAX)
         .build()
         .await?;
     let format = match args.format {
@@ -64,21 +64,34 @@ async fn consume(global: &Global, args: &ConsumeArgs) -> Result<(), CommandError
     result.and(flushed)
 }
 
-/// The partitions of the command line, or all of them.
-async fn partitions(client: &Client, args: &ConsumeArgs) -> Result<Vec<u32>, CommandError> {
-    let topic = client.admin().describe_topic(&args.topic).await?;
+/// The partitions of the command line, or all of them. An offset to start from must be there in
+/// each: said before anything is read.
+fn partitions(topic: &DescribeTopicResponse, args: &ConsumeArgs) -> Result<Vec<u32>, CommandError> {
     let count = topic.states.len();
-    if args.partition.is_empty() {
-        return Ok((0u32..).take(count).collect());
-    }
     let mut wanted = args.partition.clone();
+    if wanted.is_empty() {
+        wanted.extend((0u32..).take(count));
+    }
     wanted.sort_unstable();
     wanted.dedup();
-    if let Some(partition) = wanted.iter().find(|&&partition| partition as usize >= count) {
-        return Err(CommandError::Failed(format!(
-            "topic {} has no partition {partition}; it has {count}, counted from 0",
-            args.topic
-        )));
+    for &partition in &wanted {
+        let Some(state) = topic.states.get(partition as usize) else {
+            return Err(CommandError::Failed(format!(
+                "topic {} has no partition {partition}; it has {count}, counted from 0",
+                args.topic
+            )));
+        };
+        let there = state.log_start_offset..=state.high_watermark;
+        if let Position::Offset(offset) = args.from
+            && state.error == ErrorCode::None
+            && !there.contains(&offset)
+        {
+            return Err(CommandError::Failed(format!(
+                "partition {partition} of topic {} has offsets {} to {}, there is no {offset}; \
+                 choose one it has, or earliest, or latest",
+                args.topic, state.log_start_offset, state.high_watermark
+            )));
+        }
     }
     Ok(wanted)
 }
@@ -127,6 +140,10 @@ async fn copy<W: Write>(
     result
 }
 
+/// Also when the consumer says so: behind its position, there may be chunks of a record that its
+/// producer never finished.
 fn reached(ends: Option<&mut Ends>, consumer: &Consumer) -> bool {
-    ends.is_some_and(|ends| ends.reached(|partition| consumer.position(partition)))
+    ends.is_some_and(|ends| {
+        ends.reached(|partition| consumer.position(partition).ok()) || consumer.at_end()
+    })
 }

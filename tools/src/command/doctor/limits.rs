@@ -2,12 +2,11 @@
 
 use std::thread;
 
+use ringspool_node::io::{MEMLOCK_BYTES_PER_SHARD, raise_memlock_limit, raise_nofile_limit};
+use rustix::process::{Resource, getrlimit};
+
 use super::check::Check;
 use crate::output;
-use crate::rlimits::{self, Limit};
-
-/// Locked memory each shard's executor needs for its rings and buffers.
-const LOCKED_BYTES_PER_SHARD: u64 = 512 << 10;
 
 /// A node that cannot open this many files is of no use.
 const OPEN_FILES_MINIMUM: u64 = 1024;
@@ -17,15 +16,18 @@ const OPEN_FILES_RECOMMENDED: u64 = 65_536;
 
 /// Locked memory and open files.
 pub(crate) fn all() -> [Check; 2] {
-    rlimits::raise_soft_limits();
     let shards = thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    [locked_memory(Limit::LockedMemory.read().0, shards), open_files(Limit::OpenFiles.read().0)]
+    // What cannot be raised shows in the limits that are there then.
+    let _ = raise_memlock_limit();
+    let _ = raise_nofile_limit();
+    let current = |resource| getrlimit(resource).current;
+    [locked_memory(current(Resource::Memlock), shards), open_files(current(Resource::Nofile))]
 }
 
 /// `limit`: what may be had; none is unlimited.
 fn locked_memory(limit: Option<u64>, shards: u64) -> Check {
     let name = "locked memory";
-    let needed = shards * LOCKED_BYTES_PER_SHARD;
+    let needed = shards * MEMLOCK_BYTES_PER_SHARD;
     let Some(limit) = limit else { return Check::ok(name, "unlimited") };
     let found = format!(
         "{} may be locked, {} are needed for {shards} shards",
@@ -35,12 +37,9 @@ fn locked_memory(limit: Option<u64>, shards: u64) -> Check {
     if limit >= needed {
         return Check::ok(name, found);
     }
-    let mend = format!(
-        "raise {}: `ulimit -l unlimited`, a line `* - memlock unlimited` in \
-         /etc/security/limits.conf, LimitMEMLOCK=infinity for systemd, --ulimit memlock=-1 for a \
-         container; or run fewer shards (serve --shards)",
-        Limit::LockedMemory.name()
-    );
+    let mend = "raise RLIMIT_MEMLOCK: `ulimit -l unlimited`, a line `* - memlock unlimited` in \
+                /etc/security/limits.conf, LimitMEMLOCK=infinity for systemd, --ulimit memlock=-1 \
+                for a container; or run fewer shards (serve --shards)";
     Check::fail(name, found, mend)
 }
 
@@ -50,9 +49,8 @@ fn open_files(limit: Option<u64>) -> Check {
     let Some(limit) = limit else { return Check::ok(name, "unlimited") };
     let found = output::count(limit);
     let mend = format!(
-        "raise {} to {OPEN_FILES_RECOMMENDED} or more: `ulimit -n`, /etc/security/limits.conf, \
-         LimitNOFILE=1048576 for systemd, --ulimit nofile=1048576 for a container",
-        Limit::OpenFiles.name()
+        "raise RLIMIT_NOFILE to {OPEN_FILES_RECOMMENDED} or more: `ulimit -n`, \
+         /etc/security/limits.conf, LimitNOFILE=1048576 for systemd, --ulimit nofile=1048576 for a container"
     );
     match limit {
         OPEN_FILES_RECOMMENDED.. => Check::ok(name, found),
