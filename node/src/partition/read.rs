@@ -96,7 +96,7 @@ impl State {
 
     fn read_tail(&self, offset: u64, bytes_max: usize) -> ReadOutcome {
         let mut outcome = ReadOutcome { next_offset: offset, ..ReadOutcome::default() };
-        for batch in self.tail.from_offset(offset) {
+        for batch in self.tail.starting_at(offset) {
             let bytes = batch.bytes() as usize;
             if outcome.bytes > 0 && outcome.bytes + bytes > bytes_max {
                 break;

@@ -89,7 +89,7 @@ impl Tail {
     }
 
     /// Whole batches from the one that holds `offset` on. The offset is in the tail.
-    pub(super) fn from_offset(&self, offset: u64) -> impl Iterator<Item = &TailBatch> {
+    pub(super) fn starting_at(&self, offset: u64) -> impl Iterator<Item = &TailBatch> {
         let first = self.batches.partition_point(|batch| batch.end_offset <= offset);
         self.batches.range(first..)
     }

@@ -76,7 +76,7 @@ impl Partition {
         let state = self.state.borrow();
         let Some(segment) = state.segment(base_offset) else { return Ok(None) };
         let end = segment.stream_end();
-        let mut rest = state.tail.from_offset(from.offset).take_while(|batch| batch.start < end);
+        let mut rest = state.tail.starting_at(from.offset).take_while(|batch| batch.start < end);
         let found = rest.find(|batch| reaches(batch.max_timestamp, batch.end_offset));
         let Some(batch) = found else { return Ok(None) };
         let Ok(header) = BatchHeader::decode(&batch.header) else {

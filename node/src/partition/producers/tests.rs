@@ -137,7 +137,7 @@ proptest! {
             }
             now += ms;
             let header = header(id, epoch, sequence, count);
-            let verdict = put(&mut table, now, header.clone(), n as u64);
+            let verdict = put(&mut table, now, header, n as u64);
             if let Some(restored) = &mut restored {
                 prop_assert_eq!(put(restored, now, header, n as u64), verdict);
                 prop_assert_eq!(&*restored, &table);

@@ -89,7 +89,7 @@ proptest! {
             // The whole batches follow without a gap.
             if let Some((offset, start)) = tail.first() {
                 prop_assert!(start <= written + remainder.len() as u64);
-                let batches = tail.from_offset(offset).map(TailBatch::bytes).sum::<u64>();
+                let batches = tail.starting_at(offset).map(TailBatch::bytes).sum::<u64>();
                 prop_assert_eq!(start + batches, all.len() as u64);
                 prop_assert_eq!(tail.bytes(), batches + remainder.len() as u64);
             }
@@ -105,7 +105,7 @@ fn an_offset_finds_the_batch_that_holds_it() {
     for bytes in [100, 200, 300] {
         push(&mut tail, &mut all, bytes);
     }
-    let start_of = |offset| tail.from_offset(offset).next().map(|batch| batch.start);
+    let start_of = |offset| tail.starting_at(offset).next().map(|batch| batch.start);
     assert_eq!(start_of(0), Some(0));
     assert_eq!(start_of(163), Some(0));
     assert_eq!(start_of(164), Some(164));
