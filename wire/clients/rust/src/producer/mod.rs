@@ -40,6 +40,7 @@ pub use error::{FlushError, ProduceError};
 use options::Options;
 pub use options::ProducerBuilder;
 pub use partitioner::partition_for_key;
+use queue::Pushed;
 pub use record::{Delivery, ProduceRecord};
 use shared::Shared;
 
@@ -135,12 +136,12 @@ impl Producer {
             None => shared.look_up(&record.topic).await?,
         };
         let partitions = topic.queues.len() as u32;
-        let partition = match record.partition.or(options.partition) {
-            Some(partition) => partition,
-            None if record.key.is_empty() => topic.topic.sticky.current(),
-            None => partition_for_key(&record.key, partitions.max(1)),
+        let (partition, mut movable) = match record.partition.or(options.partition) {
+            Some(partition) => (partition, false),
+            None if record.key.is_empty() => (topic.topic.sticky.current(), partitions > 1),
+            None => (partition_for_key(&record.key, partitions.max(1)), false),
         };
-        let Some(queue) = topic.queues.get(partition as usize) else {
+        let Some(mut queue) = topic.queues.get(partition as usize) else {
             let (topic, last) = (record.topic, partitions.saturating_sub(1));
             return Err(ProduceError::UnknownPartition { topic, partition, last });
         };
@@ -161,11 +162,25 @@ impl Producer {
                 }
             }
         };
-        let pushed = queue.push(record, reserved, &shared.builders, &shared.ledger)?;
-        if pushed.signal {
-            shared.signal(queue.clone());
+        let (mut record, mut reserved) = (record, reserved);
+        loop {
+            match queue.push(record, reserved, movable, &shared.builders, &shared.ledger)? {
+                Pushed::Taken { delivery, signal } => {
+                    if signal {
+                        shared.signal(queue.clone());
+                    }
+                    return Ok(delivery);
+                }
+                Pushed::Full { record: back, reserved: room, signal } => {
+                    if signal {
+                        shared.signal(queue.clone());
+                    }
+                    (record, reserved, movable) = (back, room, false);
+                    queue =
+                        topic.queues.get(topic.topic.sticky.current() as usize).unwrap_or(queue);
+                }
+            }
         }
-        Ok(pushed.delivery)
     }
 
     /// Sends one record and waits for its acknowledgement. With a linger, that waits too; a

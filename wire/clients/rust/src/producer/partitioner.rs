@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The partition of a key: XXH3-64 of its bytes (seed 0), modulo the number of partitions.
 ///
 /// ```
-/// assert_eq!(ringspool_client::partition_for_key(b"customer-17", 12), 9);
+/// assert_eq!(ringspool_client::partition_for_key(b"customer-17", 12), 8);
 /// ```
 ///
 /// # Panics

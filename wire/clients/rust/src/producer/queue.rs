@@ -117,10 +117,19 @@ pub(super) struct PartitionQueue {
     state: Mutex<State>,
 }
 
-/// What a push gives: the future of the record, and whether the dispatcher must be told.
-pub(super) struct Pushed {
-    pub(super) delivery: DeliveryFuture,
-    pub(super) signal: bool,
+/// What became of a push. `signal`: the dispatcher must be told.
+pub(super) enum Pushed {
+    Taken {
+        delivery: DeliveryFuture,
+        signal: bool,
+    },
+    /// The batch was full, and is complete now. The record, which belongs nowhere in particular,
+    /// had better go where the next batch fills up, instead of beginning one here.
+    Full {
+        record: ProduceRecord,
+        reserved: Reserved,
+        signal: bool,
+    },
 }
 
 impl PartitionQueue {
@@ -130,11 +139,13 @@ impl PartitionQueue {
         PartitionQueue { topic, partition, index, state: Mutex::new(state) }
     }
 
-    /// Appends a record, for which there is room.
+    /// Appends a record, for which there is room in the buffer. `movable`: it may as well go to
+    /// another partition.
     pub(super) fn push(
         &self,
         record: ProduceRecord,
         reserved: Reserved,
+        movable: bool,
         builders: &Builders,
         ledger: &Arc<Ledger>,
     ) -> Result<Pushed, ProduceError> {
@@ -153,6 +164,9 @@ impl PartitionQueue {
         {
             self.seal(&mut state);
             sealed = true;
+            if movable {
+                return Ok(Pushed::Full { record, reserved, signal: state.signal() });
+            }
         }
         if state.filling.is_none() {
             let builder = builders.take();
@@ -160,7 +174,7 @@ impl PartitionQueue {
                 builders.give(builder);
                 let delivery =
                     self.push_large(&mut state, record, timestamp_ms, reserved, options, ledger);
-                return Ok(Pushed { delivery, signal: state.signal() });
+                return Ok(Pushed::Taken { delivery, signal: state.signal() });
             }
             state.begin(builder, ledger);
         }
@@ -207,7 +221,7 @@ impl PartitionQueue {
             sealed = true;
         }
         let signal = (begins || sealed) && state.signal();
-        Ok(Pushed { delivery, signal })
+        Ok(Pushed::Taken { delivery, signal })
     }
 
     fn push_large(
