@@ -7,9 +7,15 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 /// Connections the kernel keeps waiting per listener.
 const LISTEN_BACKLOG: i32 = 1024;
+/// How long the sockets of a killed predecessor may hold the address: the kernel takes down its
+/// rings, and what they hold, after the process is gone (10 to 20 ms were seen).
+const PREDECESSOR_WAIT: Duration = Duration::from_secs(1);
+/// Between two tries for the address.
+const BIND_RETRY: Duration = Duration::from_millis(5);
 
 /// A bound, listening socket that can be sent to a shard.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<BoundLis
     // A shared (SO_REUSEPORT) bind next to another node of the same user would succeed and split
     // its clients; an exclusive bind first finds that out.
     if address.port() != 0 {
-        drop(bind_one(address, false)?);
+        bind_alone(address)?;
     }
     let first = bind_one(address, true)?;
     let bound = first.address;
@@ -35,6 +41,19 @@ pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<BoundLis
         listeners.push(bind_one(bound, true)?);
     }
     Ok(listeners)
+}
+
+/// Makes sure that nobody else holds the address, and waits for a killed predecessor to let it go.
+fn bind_alone(address: SocketAddr) -> io::Result<()> {
+    let deadline = Instant::now() + PREDECESSOR_WAIT;
+    loop {
+        match bind_one(address, false) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => std::thread::sleep(BIND_RETRY),
+        }
+    }
 }
 
 fn bind_one(address: SocketAddr, shared: bool) -> io::Result<BoundListener> {
