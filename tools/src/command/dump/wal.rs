@@ -12,8 +12,8 @@ use ringspool_node::io::BLOCK_BYTES;
 use ringspool_node::raft::{Application, GroupId};
 use ringspool_node::vnode::command::VnodeApp;
 use ringspool_node::wal::format::{
-    FILE_HEADER_BYTES, FLUSH_HEADER_BYTES, FileHeader, FlushHeader, RecordKind, RecordView,
-    flush_bytes, records,
+    FILE_HEADER_BYTES, FLUSH_HEADER_BYTES, FileHeader, FileHeaderError, FlushHeader, RecordKind,
+    RecordView, flush_bytes, records,
 };
 use serde::Serialize;
 
@@ -66,6 +66,10 @@ pub(crate) fn list(path: &Path, listing: &mut Listing) -> Result<Option<Damage>,
     let bytes = Bytes::from(read_all(path)?);
     let header = match FileHeader::decode(bytes.get(..FILE_HEADER_BYTES).unwrap_or(&bytes)) {
         Ok(header) => header,
+        Err(FileHeaderError::NotAHeader) if !has_flush(&bytes) => {
+            listing.text("never used: the node was stopped while it made this file")?;
+            return Ok(None);
+        }
         Err(error) => {
             return Ok(Some(Damage { position: 0, reason: error.to_string() }));
         }
@@ -105,6 +109,12 @@ pub(crate) fn list(path: &Path, listing: &mut Listing) -> Result<Option<Damage>,
              Restore the file from a backup or rebuild the node from its replicas"
         ),
     }))
+}
+
+/// Whether a flush stands where the first one does. A file that was used has one, whatever its
+/// header says.
+fn has_flush(bytes: &[u8]) -> bool {
+    bytes.get(FILE_HEADER_BYTES..).is_some_and(|rest| FlushHeader::decode(rest).is_some())
 }
 
 fn flush_at(
