@@ -90,6 +90,18 @@ fn nothing_to_place_on_gives_nothing() {
     assert_eq!(place(1, 5, &vnodes(1)), [0; 5]);
 }
 
+#[test]
+fn of_a_virtual_node_given_twice_the_larger_load_counts() {
+    let mut loads = vnodes(2);
+    loads.push(VnodeLoad { vnode: 0, partitions: 1000 });
+    for _ in 0..2 {
+        for topic_id in 1..20 {
+            assert_eq!(place(topic_id, 1, &loads), [1], "virtual node 0 has 1000");
+        }
+        loads.reverse();
+    }
+}
+
 /// Placements are committed; these may only change with the cluster's format.
 #[test]
 fn placements_are_frozen() {

@@ -53,11 +53,17 @@ fn check(old: &Assignment, members: &[Member], policy: &Policy, plan: &Plan) {
         let distinct: BTreeSet<u64> = held.nodes.iter().copied().collect();
         assert_eq!(distinct.len(), held.nodes.len(), "vnode {vnode} is twice on a node: {held:?}");
         assert!(held.nodes.len() <= usize::from(policy.replicas.max(1)));
-        assert!(held.nodes.len() >= usize::from(policy.replicas.max(1)).min(taking), "{held:?}");
         assert_eq!(held.leader.is_none(), held.nodes.is_empty());
         assert!(held.leader.is_none_or(|leader| held.nodes.contains(&leader)));
         assert!(held.nodes.iter().all(|id| by_id.contains_key(id)), "only on nodes there are");
         let had = old.vnodes.get(vnode).map(|held| held.nodes.clone()).unwrap_or_default();
+        let away: BTreeSet<u64> = had
+            .iter()
+            .copied()
+            .filter(|id| by_id.get(id).is_some_and(|m| m.state == NodeState::Maintenance))
+            .collect();
+        let possible = usize::from(policy.replicas.max(1)).min(taking + away.len());
+        assert!(held.nodes.len() >= possible, "vnode {vnode}: {held:?}");
         for id in held.nodes.iter().filter(|id| !takes(**id)) {
             assert!(had.contains(id), "node {id} takes nothing and got vnode {vnode}");
         }
@@ -408,6 +414,47 @@ fn two_racks_for_three_replicas_are_used_as_well_as_they_go_and_reported() {
         assert!((1..=2).contains(&odd), "both racks are used: {held:?}");
     }
     assert!(plan.degraded[0].to_string().contains("add nodes on other racks"));
+}
+
+#[test]
+fn a_rack_is_taken_by_a_node_in_maintenance_too() {
+    let away = Member { state: NodeState::Maintenance, ..on_rack(1, 0) };
+    let members = [away, on_rack(2, 1), on_rack(3, 1), on_rack(4, 0)];
+    let held = VnodeReplicas { leader: None, nodes: vec![1] };
+    let old = Assignment { vnodes: vec![held; 16] };
+    let two = plan(&old, 16, &members, &Policy { replicas: 2, ..POLICY });
+    assert_eq!(two.target.replicas_of(1), 16);
+    assert_eq!(two.target.replicas_of(4), 0, "its rack has a replica already");
+    assert!(two.degraded.is_empty(), "{:?}", two.degraded);
+
+    let three = plan(&old, 16, &members[..2], &POLICY);
+    assert_eq!(three.degraded, [Degraded::TooFewReplicas { vnodes: 16, wanted: 3, fewest: 2 }]);
+    let three = plan(&old, 16, &[&members[..2], &members[3..]].concat(), &POLICY);
+    assert_eq!(three.degraded, [Degraded::SharedRack { vnodes: 16, most: 2, racks: 2 }]);
+    assert!(three.target.vnodes.iter().all(|held| held.nodes == [1, 2, 4]));
+}
+
+#[test]
+fn a_rack_is_shared_only_after_every_rack_is_used() {
+    let members: Vec<Member> = (1..=6).map(|id| on_rack(id, id as u32 % 3)).collect();
+    let policy = Policy { replicas: 4, ..POLICY };
+    for held in fresh(64, &members, &policy).vnodes {
+        let racks: BTreeSet<u64> = held.nodes.iter().map(|id| id % 3).collect();
+        assert_eq!(racks.len(), 3, "{held:?}");
+    }
+}
+
+#[test]
+fn leaders_that_may_stay_stay() {
+    let lead = |vnode: u64| VnodeReplicas { leader: Some(vnode % 3 + 1), nodes: vec![1, 2, 3] };
+    let old = Assignment { vnodes: (0..30).map(lead).collect() };
+    assert_eq!(plan(&old, 30, &nodes(3), &POLICY).moves, []);
+    let four = plan(&old, 30, &nodes(4), &POLICY).target;
+    assert!(four.led_by(4) >= 7);
+    for (old, new) in old.vnodes.iter().zip(&four.vnodes) {
+        let left = old.leader.is_some_and(|leader| !new.nodes.contains(&leader));
+        assert!(left || new.leader == old.leader || new.leader == Some(4), "{old:?} {new:?}");
+    }
 }
 
 #[test]
