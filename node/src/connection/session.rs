@@ -67,6 +67,7 @@ async fn read_requests(
 ) -> io::Result<()> {
     let budget = Arc::new(Semaphore::new(CONNECTION_BYTES_MAX));
     while frames.begin().await? {
+        crate::io::note_activity();
         watched.frame_begins();
         let header = match frames.header().await {
             Ok(header) => header,

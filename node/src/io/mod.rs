@@ -8,6 +8,7 @@ mod buffer;
 mod disk;
 mod executor;
 mod net;
+mod raw_ring;
 mod real_disk;
 mod rlimit;
 pub mod runtime;
@@ -15,8 +16,9 @@ mod sim_disk;
 
 pub use buffer::IoBuffer;
 pub use disk::{BLOCK_BYTES, Disk, DiskError, DiskFuture, File, OpenMode, align_down, align_up};
-pub use executor::{ExecutorHandle, spawn_pinned};
+pub use executor::{ExecutorHandle, note_activity, spawn_pinned};
 pub use net::{BoundListener, Listener, Stream, StreamCloser, StreamReader, StreamWriter, bind_shared};
+pub use raw_ring::{RAW_SLOTS_MAX, RawFile};
 pub use real_disk::RealDisk;
 pub use rlimit::{
     LimitTooLow, MEMLOCK_BYTES_PER_SHARD, check_memlock, check_nofile, raise_memlock_limit,

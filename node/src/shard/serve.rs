@@ -32,6 +32,7 @@ impl Shard {
     }
 
     async fn handle(self: &Rc<Self>, message: Message) {
+        crate::io::note_activity();
         let shard = Rc::clone(self);
         match message {
             Message::Connection(handed) => connection::adopt(&shard, handed),
