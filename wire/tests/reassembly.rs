@@ -141,6 +141,20 @@ fn memory_is_bounded_and_what_is_given_up_is_told_when_it_would_have_come() {
 }
 
 #[test]
+fn the_record_that_waited_longest_for_a_chunk_is_given_up_first() {
+    let mut reassembler = Reassembler::new(limits(28, 1000, 2));
+    let mut a = cut(1, 1, VALUE, 100).into_iter();
+    let mut b = cut(2, 2, VALUE, 200).into_iter();
+    let c = cut(3, 3, VALUE, 300).into_iter();
+    // A began first, but B has waited longer when C needs a place.
+    push_all(&mut reassembler, [a.next(), b.next(), a.next()].into_iter().flatten());
+    assert_eq!(push_all(&mut reassembler, c.take(1)), []);
+    assert_eq!(push_all(&mut reassembler, a).len(), 1);
+    let told = reassembler.push(b.last().unwrap());
+    assert_eq!(told, Err(BatchError::Evicted { record_id: 2, offset: 203 }));
+}
+
+#[test]
 fn a_lone_record_is_never_given_up_for_itself() {
     // The limit on all is below the limit on one; the latter holds.
     let mut reassembler = Reassembler::new(limits(28, 1, 1));
