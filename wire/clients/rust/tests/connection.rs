@@ -47,7 +47,7 @@ async fn what_is_not_a_node_is_told_as_that() {
         for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut greeting = [0; 4096];
-            socket.read(&mut greeting).await.unwrap();
+            assert!(socket.read(&mut greeting).await.unwrap() > 0);
             socket.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -87,7 +87,6 @@ async fn one_server_that_answers_is_enough() {
     let client = Client::connect(&servers).await.unwrap();
     let metadata = client.metadata(&[]).await.unwrap();
     assert_eq!(metadata.topics[0].partitions.len(), 3);
-    dead.shared.state.lock().unwrap().seen.iter().for_each(|seen| panic!("{seen:?}"));
 }
 
 #[tokio::test]

@@ -182,6 +182,26 @@ async fn a_record_larger_than_the_reader_takes_is_named_and_can_be_passed() {
     assert!(consumer.at_end());
 }
 
+#[tokio::test]
+async fn a_record_with_a_chunk_missing_is_no_record() {
+    let fake = Fake::start().await;
+    fake.create_topic("t", 1);
+    let client = fake.client().await;
+    put_chunk(&fake, 7, 0, 2, b"zz"); // 0, never finished
+    put_chunk(&fake, 1, 0, 4, b"aa"); // 1
+    put_chunk(&fake, 1, 2, 4, b"cc"); // 2
+    put_chunk(&fake, 1, 3, 4, b"dd"); // 3
+    put_chunk(&fake, 2, 0, 1, b"whole"); // 4
+    let mut consumer =
+        client.consumer().topic("t").from(Position::Offset(1)).build().await.unwrap();
+    let consumed = consumer.next().await.unwrap();
+    assert_eq!((&consumed.record.value[..], consumed.record.offset), (&b"whole"[..], 4));
+    assert_eq!(consumer.safe_position(0).unwrap(), 5);
+    let mut consumer = client.consumer().topic("t").build().await.unwrap();
+    consumer.next().await.unwrap();
+    assert_eq!(consumer.safe_position(0).unwrap(), 0, "only the first may still be finished");
+}
+
 /// Puts one chunk into the log, as another producer would.
 fn put_chunk(fake: &Fake, record_id: u64, index: u32, count: u32, value: &[u8]) {
     let record_bytes = (value.len() * count as usize) as u64;
@@ -223,7 +243,7 @@ async fn chunks_that_do_not_fit_together_are_an_error() {
     fake.create_topic("t", 1);
     let client = fake.client().await;
     put_chunk(&fake, 1, 0, 4, b"aa");
-    put_chunk(&fake, 1, 2, 4, b"cc");
+    put_chunk(&fake, 1, 1, 5, b"bb");
     let mut consumer = client.consumer().topic("t").build().await.unwrap();
     let error = consumer.poll(LONG).await.unwrap_err();
     assert!(

@@ -1,5 +1,6 @@
 //! How far the consumer has read a partition, and what it holds of records that come in chunks.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use ringspool_wire::{BatchError, ChunkInfo, DecodedBatch, Reassembler, ReassemblerLimits, Record};
@@ -17,8 +18,16 @@ pub(super) struct Cursor {
     pub(super) scanned: u64,
     record_bytes_max: u64,
     reassembler: Option<Reassembler>,
-    /// Where unfinished records begin, by producer and record id.
-    begun: HashMap<(u64, u64), u64>,
+    /// Unfinished records, by producer and record id.
+    begun: HashMap<(u64, u64), Begun>,
+}
+
+/// A record of which not every chunk was seen.
+struct Begun {
+    /// Of its first chunk.
+    offset: u64,
+    /// The chunk that comes next; when another one does, the record was given up.
+    next: u32,
 }
 
 impl Cursor {
@@ -30,7 +39,7 @@ impl Cursor {
     /// From where to read again to miss nothing: `position`, or before it, when the first chunks
     /// of a record that is not complete stand before it.
     pub(super) fn safe_position(&self) -> u64 {
-        self.begun.values().copied().min().unwrap_or(u64::MAX).min(self.position)
+        self.begun.values().map(|begun| begun.offset).fold(self.position, u64::min)
     }
 
     /// Takes a chunk, and gives the record that it completes, if it does.
@@ -51,10 +60,18 @@ impl Cursor {
         let offset = batch.header.base_offset;
         let last_offset = batch.header.last_offset();
         let pushed = reassembler.push(batch);
-        if chunk.index == 0 && !chunk.is_last() && pushed.is_ok() {
-            self.begun.insert(key, offset);
-        } else if chunk.is_last() || pushed.is_err() {
+        if pushed.is_err() || chunk.is_last() {
             self.begun.remove(&key);
+        } else if chunk.index == 0 {
+            self.begun.insert(key, Begun { offset, next: 1 });
+        } else if let Some(begun) = self.begun.get_mut(&key) {
+            match chunk.index.cmp(&begun.next) {
+                Ordering::Less => {}
+                Ordering::Equal => begun.next += 1,
+                Ordering::Greater => {
+                    self.begun.remove(&key);
+                }
+            }
         }
         if reassembler.is_empty() {
             // Also forgets those that the reassembler gave up.

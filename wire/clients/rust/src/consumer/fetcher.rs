@@ -29,6 +29,12 @@ use crate::error::ClientError;
 /// does not wait. Keeps the consumer from asking in a loop.
 const EARLY_ANSWER_PAUSE: Duration = Duration::from_millis(20);
 
+/// Address and shard.
+type Place = (Arc<str>, u16);
+
+/// A partition and the offset to fetch from.
+type PartitionOffset = (u32, u64);
+
 /// A shard that partitions are read from.
 #[derive(Default)]
 struct Lane {
@@ -117,7 +123,7 @@ impl Fetcher {
         }
         let mut wake_at: Option<Instant> = None;
         let mut sooner = |at: Instant| wake_at = Some(wake_at.map_or(at, |other| other.min(at)));
-        let mut ready: BTreeMap<(Arc<str>, u16), Vec<(u32, u64)>> = BTreeMap::new();
+        let mut ready: BTreeMap<Place, Vec<PartitionOffset>> = BTreeMap::new();
         let mut homeless = false;
         for (partition, progress) in &mut state.partitions {
             if progress.stopped || progress.in_fetch.is_some() {
@@ -153,7 +159,7 @@ impl Fetcher {
             self.next_number += 1;
             lane.fetch = Some(number);
             let turn = partitions.iter().cycle().skip(lane.turn).take(partitions.len());
-            let part = |(partition, offset): &(u32, u64)| FetchPart {
+            let part = |(partition, offset): &PartitionOffset| FetchPart {
                 topic_id: self.topic_id,
                 partition: *partition,
                 offset: *offset,

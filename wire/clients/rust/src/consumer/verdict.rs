@@ -80,7 +80,10 @@ pub(super) fn judge(
         Err(source) => match source.code {
             ErrorCode::DamagedData => damaged(offset, None, &source.message),
             // If the topic was deleted, the next look at the metadata shows it.
-            ErrorCode::NotLeader | ErrorCode::UnknownTopic => {
+            ErrorCode::NotLeader
+            | ErrorCode::UnknownTopic
+            | ErrorCode::NotReady
+            | ErrorCode::ShuttingDown => {
                 return Verdict::Again { refresh: true, why: source.to_string() };
             }
             code if code.is_retriable() => {

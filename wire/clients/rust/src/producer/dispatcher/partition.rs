@@ -297,3 +297,84 @@ impl Partition {
         batch.settle(outcome);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use ringspool_wire::{Acks, Compression};
+
+    use super::super::super::ledger::Ledger;
+    use super::super::super::queue::{Builders, TopicQueues};
+    use super::super::super::record::ProduceRecord;
+    use super::*;
+
+    /// A partition with a record of 100 bytes, one of 30 chunks, and another one of 100 bytes.
+    fn partition() -> Partition {
+        let options = Options {
+            acks: Acks::Quorum,
+            linger: Duration::ZERO,
+            batch_bytes: 8 << 10,
+            in_flight_max: 5,
+            compression: Compression::None,
+            idempotent: true,
+            delivery_timeout: Duration::from_secs(1),
+            buffer_bytes_max: 1 << 20,
+            record_bytes_max: 1 << 20,
+            partition: None,
+            request_timeout: Duration::from_secs(1),
+        };
+        let ledger = Arc::new(Ledger::new(1 << 20));
+        let builders = Builders::new(options);
+        let topic = TopicQueues::new("t".into(), 1, 1);
+        for bytes in [100, 30 * 4096, 100] {
+            let record = ProduceRecord::new("t").value(vec![7; bytes]);
+            let reserved = ledger.try_reserve(bytes).unwrap();
+            topic.queues[0].push(record, reserved, false, &builders, &ledger).unwrap();
+        }
+        let identity = InitProducerResponse { producer_id: 9, producer_epoch: 0 };
+        Partition::new(topic.queues[0].clone(), Some(identity))
+    }
+
+    fn sequence(batch: &Batch) -> (u64, u32) {
+        let stamp = batch.stamp.unwrap();
+        (stamp.producer_id, stamp.base_sequence)
+    }
+
+    #[test]
+    fn sequences_follow_each_other_and_are_kept_when_a_batch_comes_back() {
+        let mut partition = partition();
+        let first = partition.take().unwrap();
+        let second = partition.take().unwrap();
+        let third = partition.take().unwrap();
+        assert_eq!([&first, &second, &third].map(sequence), [(9, 0), (9, 1), (9, 2)]);
+        // They come back in any order, and go out in their own.
+        partition.put_back(third);
+        partition.put_back(first);
+        partition.put_back(second);
+        for expected in 0..32 {
+            assert_eq!(sequence(&partition.take().unwrap()), (9, expected));
+        }
+        assert!(partition.take().is_none());
+    }
+
+    #[test]
+    fn near_the_end_of_the_sequences_the_id_changes_but_not_within_a_record() {
+        let new = InitProducerResponse { producer_id: 10, producer_epoch: 3 };
+        let mut partition = partition();
+        assert!(!partition.needs_identity());
+        partition.take().unwrap();
+        partition.take().unwrap();
+        partition.next_sequence = SEQUENCE_SOFT_MAX + 1;
+        for _ in 1..30 {
+            assert!(!partition.needs_identity());
+            partition.take().unwrap();
+        }
+        assert!(partition.needs_identity(), "the record is complete");
+        partition.identify(new);
+        assert!(!partition.needs_identity());
+        assert_eq!(sequence(&partition.take().unwrap()), (10, 0));
+    }
+}

@@ -43,9 +43,10 @@ fn verdict(failure: &Failure) -> Verdict {
             match source.code {
                 ErrorCode::Timeout => Verdict::Again { stored: Some(true), refresh: false },
                 // If the topic was deleted, the next look at the metadata shows it.
-                ErrorCode::NotLeader | ErrorCode::UnknownTopic => {
-                    Verdict::Again { stored: None, refresh: true }
-                }
+                ErrorCode::NotLeader
+                | ErrorCode::UnknownTopic
+                | ErrorCode::NotReady
+                | ErrorCode::ShuttingDown => Verdict::Again { stored: None, refresh: true },
                 ErrorCode::OutOfSequence => Verdict::Gap,
                 ErrorCode::UnknownProducer => Verdict::Forgotten,
                 code if code.is_retriable() => Verdict::Again { stored: None, refresh: false },
