@@ -18,6 +18,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -274,6 +275,8 @@ impl Sender<'_> {
         group: &mut Vec<DeliveryFuture>,
         mut stopped: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), End> {
+        // One look at the clock for a block: its lines were read at the same moment.
+        let timestamp_ms = Some(jiff::Timestamp::now().as_millisecond());
         for line in block.lines() {
             let (key, value) = self.split(line);
             self.tally.taken(key.len() + value.len());
@@ -283,14 +286,18 @@ impl Sender<'_> {
                 key,
                 value,
                 headers: Vec::new(),
-                timestamp_ms: None,
+                timestamp_ms,
             };
-            // The send comes first: nearly always there is room, and then the signal, which is
-            // looked at once a block anyway, costs nothing here.
-            let sent = tokio::select! {
-                biased;
-                sent = self.producer.send(record) => sent,
-                () = stopped.as_mut() => return Err(self.stopped_end()),
+            let mut sending = std::pin::pin!(self.producer.send(record));
+            // Nearly always there is room; only who has to wait also waits for the signal, which
+            // is looked at once a block anyway.
+            let sent = match futures::poll!(sending.as_mut()) {
+                Poll::Ready(sent) => sent,
+                Poll::Pending => tokio::select! {
+                    biased;
+                    sent = sending => sent,
+                    () = stopped.as_mut() => return Err(self.stopped_end()),
+                },
             };
             match sent {
                 Ok(delivery) => group.push(delivery),
