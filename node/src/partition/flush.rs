@@ -38,6 +38,9 @@ impl Partition {
     /// Calls follow one another per partition.
     pub async fn flush(&self, target: FlushTarget, sync: bool) -> Result<(), DiskError> {
         let _turn = self.flush_turn.lock().await;
+        if self.is_closed() {
+            return Ok(());
+        }
         let written = self.write_up_to(target).await;
         self.context.queue_flush(&self.me());
         self.context.evict();
@@ -98,20 +101,19 @@ impl Partition {
     async fn log_to_write(&self, base_offset: u64) -> Result<Option<Rc<dyn File>>, DiskError> {
         let key = self.file_key(base_offset, FileKind::Log);
         let path = log_path(&self.dir, base_offset);
-        let has_log = match self.state.borrow_mut().segment_mut(base_offset) {
-            Some(segment) => {
-                segment.is_log_unsynced = true;
-                segment.has_log
-            }
+        let has_log = match self.state.borrow().segment(base_offset) {
+            Some(segment) => segment.has_log,
             None => return Ok(None),
         };
-        if has_log {
-            return self.context.open(key, &path, true).await.map(Some);
-        }
-        self.context.create_folder(&self.dir).await?;
-        let file = self.context.create(key, &path).await?;
+        let file = if has_log {
+            self.context.open(key, &path, true).await?
+        } else {
+            self.context.create_folder(&self.dir).await?;
+            self.context.create(key, &path).await?
+        };
         if let Some(segment) = self.state.borrow_mut().segment_mut(base_offset) {
             segment.has_log = true;
+            segment.is_log_unsynced = true;
         }
         Ok(Some(file))
     }

@@ -35,6 +35,11 @@ impl Folders {
         }
     }
 
+    /// A folder goes.
+    pub(super) fn forget(&mut self, folder: &Path) {
+        self.unsynced.remove(folder);
+    }
+
     /// The folders at and above a partition's that must be synced, with the number to give back
     /// to [`Folders::synced`].
     pub(super) fn to_sync(&self, folder: &Path) -> Vec<(PathBuf, u64)> {

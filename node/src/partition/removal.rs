@@ -71,6 +71,7 @@ impl Partition {
     pub async fn delete_files(&self) -> Result<(), DiskError> {
         self.close();
         let _turn = self.flush_turn.lock().await;
+        self.context.folders.borrow_mut().forget(&self.dir);
         match self.context.disk.remove_dir_all(&self.dir).await {
             Err(error) if error.is_not_found() => return Ok(()),
             removed => removed?,
