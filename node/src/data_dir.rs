@@ -14,9 +14,14 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Version of the directory's layout that this program reads and writes.
 const FORMAT: u32 = 1;
+
+/// How long a start waits for a lock that another process still holds, and how often it tries.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +103,7 @@ impl DataDir {
         std::fs::create_dir_all(path).map_err(failed("create", path))?;
         let lock_path = path.join("LOCK");
         let lock = File::create(&lock_path).map_err(failed("create", &lock_path))?;
-        use rustix::fs::{FlockOperation, flock};
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(DataDirError::Held { path: path.to_owned() });
-            }
-            Err(error) => return Err(failed("lock", &lock_path)(error.into())),
-        }
+        take_lock(&lock, path)?;
         for folder in ["wal", "vnode", "coordinator", "topic"] {
             let folder = path.join(folder);
             std::fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
@@ -153,6 +151,25 @@ impl DataDir {
             std::fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
         }
         Ok(count)
+    }
+}
+
+/// Locks the directory. A node that was just killed holds its lock until the kernel has taken its
+/// rings down, so a restart right after it waits a moment.
+fn take_lock(lock: &File, dir: &Path) -> Result<(), DataDirError> {
+    use rustix::fs::{FlockOperation, flock};
+    let give_up = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(DataDirError::Held { path: dir.to_owned() });
+            }
+            Err(error) => return Err(failed("lock", dir)(error.into())),
+        }
     }
 }
 

@@ -151,6 +151,12 @@ impl Sessions {
         self.watched.borrow().values().for_each(|watched| watched.closer.close_reading());
     }
 
+    /// Whether stopping has begun.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
     /// Resolves when stopping has begun.
     pub(super) async fn stopping(&self) {
         let notified = self.stopping.notified();

@@ -116,6 +116,9 @@ impl Shard {
     fn note_checkpoint(&self, result: &Result<(), ProposeError>) -> std::future::Ready<()> {
         match result {
             Ok(()) => self.stats.checkpoints.add(1),
+            Err(error) if self.sessions.is_stopping() => {
+                tracing::debug!(shard = self.id, %error, "a checkpoint was cut short by the stop");
+            }
             Err(error) => tracing::warn!(shard = self.id, %error, "a checkpoint is tried again"),
         }
         std::future::ready(())

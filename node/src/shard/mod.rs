@@ -2,6 +2,7 @@
 //! pass messages.
 //!
 //! - [`start`]: from the data directory to a shard that serves.
+//! - [`recovery`]: from what is on disk to running groups.
 //! - [`mailbox`]: what shards ask of each other; [`serve`]: answering it.
 //! - [`route`]: from a partition to the vnode and the shard that own it.
 //! - [`produce`], [`fetch`], [`offsets`], [`topics`]: the requests of clients, on the shard of the
@@ -16,6 +17,7 @@ pub mod mailbox;
 pub mod offsets;
 pub mod produce;
 pub mod reconcile;
+pub mod recovery;
 pub mod route;
 pub mod serve;
 pub mod start;

@@ -1,45 +1,27 @@
 //! From the data directory to a shard that serves.
 //!
-//! 1. Read this shard's share of the WAL folders (there may be more or fewer than shards).
-//! 2. Send each group's records to the shard that owns it now; take those of one's own groups.
-//! 3. Load checkpoints, rebuild logs, start the groups; they apply what the checkpoints lack.
-//! 4. On shard 0: create the cluster if it is new, register this node, tell all of the metadata.
-//! 5. Put the partitions in place, begin to accept connections.
+//! 1. Recover log, storage and groups ([`super::recovery`]).
+//! 2. On shard 0: create the cluster if it is new, register this node, tell all of the metadata.
+//! 3. Put the partitions in place, begin to accept connections.
 
 use super::mailbox::{Mailbox, Mailboxes, Message};
-use super::route::shard_of;
+use super::recovery::{Exchange, Recovered, Recovery};
 use super::stats::Stats;
-use super::storage::ShardStorage;
 use super::{NodeIdentity, Shard};
 use crate::connection::{self, Sessions};
-use crate::coordinator::{self, ChangeError, Coordinator, CoordinatorState};
-use crate::io::{BoundListener, Disk, DiskError, RealDisk, runtime};
-use crate::partition::{StorageContext, StorageSettings};
-use crate::raft::{GroupId, StartGroupError};
+use crate::coordinator::{ChangeError, Coordinator};
+use crate::io::{BoundListener, DiskError, RealDisk, runtime};
+use crate::partition::StorageSettings;
+use crate::raft::StartGroupError;
 use crate::vnode::checkpoint::CheckpointError;
-use crate::vnode::state::VnodeState;
-use crate::vnode::{self, Vnode};
-use crate::wal::log::{LogCache, RecoverLogError};
-use crate::wal::recovery::{RecoveredDir, shard_dir};
-use crate::wal::{GroupLog, RecoveredRecord, RecoveryError, Wal, WalFile, WalOptions};
-use futures::{StreamExt, TryStreamExt, stream};
+use crate::wal::RecoveryError;
+use crate::wal::log::RecoverLogError;
 use ringspool_ring::{Command, Metadata, NodeInfo};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
-
-/// Vnodes started at the same time.
-const STARTS_AT_ONCE: usize = 16;
-
-/// What one shard read and another owns.
-pub struct Exchange {
-    records: Vec<RecoveredRecord>,
-    /// Files the records lie in, with their incarnations.
-    files: Vec<(PathBuf, u64)>,
-}
 
 /// Everything a shard is started with.
 pub struct Boot {
@@ -144,25 +126,25 @@ pub async fn run(boot: Boot) -> Result<(), String> {
 }
 
 async fn start(mut boot: Boot) -> Result<(Rc<Shard>, BoundListener, Ready), StartError> {
-    let disk: Rc<dyn Disk> = Rc::new(RealDisk::open(&boot.data_dir).await?);
-    let found = read_wal(&*disk, &boot).await?;
-    let wal_bytes_read = found.bytes_read;
-    let own = exchange(&mut boot, &found).await?;
-    let wal = open_wal(Rc::clone(&disk), &boot, found).await?;
-
-    let settings = StorageSettings { cache_bytes: boot.cache_bytes, ..StorageSettings::default() };
-    let context = StorageContext::new(Rc::clone(&disk), settings);
-    let storage = Rc::new(ShardStorage::new(Rc::clone(&disk), context));
-    drop(runtime::spawn(Rc::clone(&storage).run_flusher()));
-
-    let mut groups = Groups::new(&boot, wal.clone(), own);
-    let coordinator = match boot.id {
-        0 => Some(start_coordinator(&boot, &disk, &mut groups).await?),
-        _ => None,
+    let disk = Rc::new(RealDisk::open(&boot.data_dir).await?);
+    let recovery = Recovery {
+        id: boot.id,
+        shards: boot.shards,
+        node_id: boot.identity.node_id,
+        vnodes: boot.identity.vnodes,
+        data_dir: boot.data_dir.clone(),
+        wal_file_bytes: boot.wal_file_bytes,
+        storage: StorageSettings { cache_bytes: boot.cache_bytes, ..StorageSettings::default() },
+        wal_dirs: boot.wal_dirs,
+        found_needed: Arc::clone(&boot.found_needed),
+        exchange: std::mem::take(&mut boot.exchange),
+        exchanged: boot.exchanged.clone(),
     };
-    let vnodes = start_vnodes(&boot, &storage, &mut groups).await?;
-    drop(groups);
-
+    let Recovered { wal, storage, vnodes, coordinator, wal_bytes_read } =
+        recovery.run(disk).await?;
+    if let Some(coordinator) = &coordinator {
+        introduce(&boot, coordinator).await?;
+    }
     let shard = Rc::new(Shard {
         id: boot.id,
         shards: boot.shards,
@@ -183,159 +165,8 @@ async fn start(mut boot: Boot) -> Result<(Rc<Shard>, BoundListener, Ready), Star
     Ok((shard, boot.listener, Ready { shard: boot.id, wal_bytes_read }))
 }
 
-/// A shard's share of what was found under `wal/`.
-struct Found {
-    records: Vec<RecoveredRecord>,
-    files: Vec<(PathBuf, u64)>,
-    empty: Vec<PathBuf>,
-    next_number: u64,
-    bytes_read: u64,
-}
-
-async fn read_wal(disk: &dyn Disk, boot: &Boot) -> Result<Found, StartError> {
-    let root = boot.data_dir.join("wal");
-    let own = shard_dir(&root, usize::from(boot.id));
-    disk.create_dir_all(&own).await?;
-    disk.sync_dir(&root).await?;
-    let mut found = Found {
-        records: Vec::new(),
-        files: Vec::new(),
-        empty: Vec::new(),
-        next_number: 1,
-        bytes_read: 0,
-    };
-    let dirs = boot.wal_dirs.max(usize::from(boot.shards));
-    for number in (usize::from(boot.id)..dirs).step_by(usize::from(boot.shards)) {
-        let dir = shard_dir(&root, number);
-        let RecoveredDir { records, files, empty, next_number, bytes_read } =
-            crate::wal::recover(disk, &dir).await?;
-        if dir == own {
-            found.next_number = next_number;
-        }
-        found.records.extend(records);
-        found.files.extend(files);
-        found.empty.extend(empty);
-        found.bytes_read += bytes_read;
-    }
-    Ok(found)
-}
-
-/// Sends what others own to them and collects what is this shard's.
-async fn exchange(boot: &mut Boot, found: &Found) -> Result<Vec<Exchange>, StartError> {
-    let mut shares: Vec<Vec<RecoveredRecord>> = Vec::new();
-    shares.resize_with(usize::from(boot.shards), Vec::new);
-    for record in &found.records {
-        let owner = match record.header.group {
-            GroupId::COORDINATOR => 0,
-            GroupId(vnode) => shard_of(vnode, boot.shards),
-        };
-        shares[usize::from(owner)].push(record.clone());
-    }
-    // Dropped when all is sent: a shard that failed before this closes the others' channels.
-    let senders = std::mem::take(&mut boot.exchange);
-    for (sender, records) in senders.iter().zip(shares) {
-        let exchange = Exchange { records, files: found.files.clone() };
-        sender.send(exchange).await.map_err(|_| StartError::OtherShard)?;
-    }
-    drop(senders);
-    let mut own = Vec::new();
-    for _ in 0..boot.shards {
-        own.push(boot.exchanged.recv().await.map_err(|_| StartError::OtherShard)?);
-    }
-    Ok(own)
-}
-
-async fn open_wal(disk: Rc<dyn Disk>, boot: &Boot, found: Found) -> Result<Wal, StartError> {
-    let dir = shard_dir(&boot.data_dir.join("wal"), usize::from(boot.id));
-    let files = found.files.into_iter();
-    let files = files.map(|(path, incarnation)| Rc::new(WalFile::found(path, incarnation, None)));
-    let shard = u32::from(boot.id);
-    let file_bytes = boot.wal_file_bytes;
-    let options = WalOptions { dir: dir.clone(), shard, file_bytes };
-    let needed = Arc::downgrade(&boot.found_needed);
-    let wal =
-        Wal::start(Rc::clone(&disk), options, files.collect(), needed, found.next_number);
-    for path in found.empty {
-        let size = disk.open(&path, crate::io::OpenMode::Read).await?.size().await?;
-        if path.parent() == Some(&*dir) && size == file_bytes {
-            wal.add_spare(Rc::new(WalFile::adopt(&*disk, path, shard, file_bytes).await?));
-        } else {
-            disk.remove_file(&path).await?;
-        }
-    }
-    Ok(wal)
-}
-
-/// The recovered records of this shard's groups, and the files they lie in.
-struct Groups {
-    wal: Wal,
-    cache: Rc<LogCache>,
-    records: HashMap<GroupId, Vec<RecoveredRecord>>,
-    files: HashMap<Arc<Path>, Rc<WalFile>>,
-}
-
-impl Groups {
-    fn new(boot: &Boot, wal: Wal, own: Vec<Exchange>) -> Self {
-        let mut records: HashMap<GroupId, Vec<RecoveredRecord>> = HashMap::new();
-        let mut files = HashMap::new();
-        for exchange in own {
-            for record in exchange.records {
-                records.entry(record.header.group).or_default().push(record);
-            }
-            for (path, incarnation) in exchange.files {
-                let needed = Some(Arc::clone(&boot.found_needed));
-                let file = Rc::new(WalFile::found(path.clone(), incarnation, needed));
-                files.insert(Arc::from(path.as_path()), file);
-            }
-        }
-        Self { wal, cache: Rc::default(), records, files }
-    }
-
-    fn log<A: crate::raft::Application>(
-        &mut self,
-        group: GroupId,
-        purged: Option<crate::raft::LogId>,
-    ) -> Result<Rc<GroupLog<A>>, RecoverLogError> {
-        let records = self.records.remove(&group).unwrap_or_default();
-        let (wal, cache) = (self.wal.clone(), Rc::clone(&self.cache));
-        GroupLog::recover(group, wal, cache, purged, records, &self.files)
-    }
-}
-
-async fn start_vnodes(
-    boot: &Boot,
-    storage: &Rc<ShardStorage>,
-    groups: &mut Groups,
-) -> Result<BTreeMap<u32, Rc<Vnode>>, StartError> {
-    let own = (0..boot.identity.vnodes).filter(|vnode| shard_of(*vnode, boot.shards) == boot.id);
-    let mut starts = Vec::new();
-    for id in own {
-        let state = Rc::new(VnodeState::new(id, &boot.data_dir, Rc::clone(storage)));
-        vnode::checkpoint::load(&state).await?;
-        let log = groups.log(GroupId(id), state.applied())?;
-        starts.push((state, log));
-    }
-    let node = boot.identity.node_id;
-    stream::iter(starts)
-        .map(|(state, log)| async move {
-            let vnode = Vnode::start(node, state, log).await?;
-            Ok::<_, StartError>((vnode.id(), Rc::new(vnode)))
-        })
-        .buffer_unordered(STARTS_AT_ONCE)
-        .try_collect()
-        .await
-}
-
-/// Starts the coordinator and makes sure that the cluster exists and knows this node.
-async fn start_coordinator(
-    boot: &Boot,
-    disk: &Rc<dyn Disk>,
-    groups: &mut Groups,
-) -> Result<Rc<Coordinator>, StartError> {
-    let state = Rc::new(CoordinatorState::new(Rc::clone(disk), &boot.data_dir));
-    coordinator::checkpoint::load(&**disk, &boot.data_dir, &state).await?;
-    let log = groups.log(GroupId::COORDINATOR, state.applied())?;
-    let coordinator = Coordinator::start(boot.identity.node_id, Rc::clone(&state), log).await?;
+/// Makes sure that the cluster exists and knows this node, and has all shards told of the metadata.
+async fn introduce(boot: &Boot, coordinator: &Coordinator) -> Result<(), StartError> {
     if !coordinator.metadata().is_initialised() {
         let init = Command::InitCluster {
             cluster_id: boot.identity.cluster_id.to_string(),
@@ -347,8 +178,8 @@ async fn start_coordinator(
     coordinator.change(Command::RegisterNode(boot.node.clone())).await?;
     let tell = tell_all(boot.mailboxes.clone());
     tell(coordinator.metadata());
-    state.follow(tell);
-    Ok(Rc::new(coordinator))
+    coordinator.follow(tell);
+    Ok(())
 }
 
 /// Sends metadata to every shard. Versions may overtake each other; shards keep the newest.

@@ -4,6 +4,7 @@
 use crate::io::{Disk, runtime};
 use crate::limits::{CHECKPOINTS_MAX, DIRTY_BYTES_MAX, SEGMENT_FLUSHES_MAX};
 use crate::partition::StorageContext;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct ShardStorage {
     pub context: Rc<StorageContext>,
     disk: Rc<dyn Disk>,
     flushed: Notify,
+    /// Flushes under way.
+    flushing: Cell<usize>,
     checkpoints: Semaphore,
     flushes: Arc<Semaphore>,
 }
@@ -30,6 +33,8 @@ impl ShardStorage {
             context,
             disk,
             flushed: Notify::new(),
+            stopped: Notify::new(),
+            flushing: Cell::new(0),
             checkpoints: Semaphore::new(CHECKPOINTS_MAX),
             flushes: Arc::new(Semaphore::new(SEGMENT_FLUSHES_MAX)),
         }
@@ -41,9 +46,12 @@ impl ShardStorage {
         &*self.disk
     }
 
-    /// Waits until there is memory for more that is not yet in segments.
+    /// Waits until there is memory for more that is not yet in segments. What no flush can write,
+    /// the unfinished blocks of very many partitions, is not waited for.
     pub async fn room_for_dirty(&self) {
-        while self.context.dirty_bytes() > DIRTY_BYTES_MAX as u64 {
+        while self.context.dirty_bytes() > DIRTY_BYTES_MAX as u64
+            && (self.context.has_flush_work() || self.flushing.get() > 0)
+        {
             self.flushed.notified().await;
         }
     }
@@ -54,8 +62,8 @@ impl ShardStorage {
         permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
-    /// Told when something was written to a segment.
-    pub fn note_flushed(&self) {
+    /// Something was written to a segment.
+    fn note_flushed(&self) {
         self.flushed.notify_waiters();
     }
 
@@ -81,13 +89,23 @@ impl ShardStorage {
         ]
     }
 
-    /// Flushes partitions as they have enough to write. Does not return.
+    /// Flushes partitions as they have enough to write, until [`ShardStorage::stop`] is called.
     pub async fn run_flusher(self: Rc<Self>) {
+        let stopped = std::pin::pin!(self.stopped.notified());
+        futures::future::select(std::pin::pin!(self.flush_all()), stopped).await;
+    }
+
+    /// Ends the flusher; flushes under way are finished.
+    pub fn stop(&self) {
+        self.stopped.notify_one();
+    }
+
+    async fn flush_all(self: &Rc<Self>) {
         loop {
             let Ok(permit) = Arc::clone(&self.flushes).acquire_owned().await else { return };
             self.context.flush_wanted().await;
             let Some(partition) = self.context.next_flush() else { continue };
-            let storage = Rc::clone(&self);
+            let storage = Rc::clone(self);
             drop(runtime::spawn(async move {
                 let target = partition.flush_target();
                 if let Err(error) = partition.flush(target, false).await {

@@ -1,14 +1,19 @@
 //! A vnode's replicated state: its partitions, and what applying a command does to them.
 
+use super::checkpoint::Checkpoint;
 use super::command::{AppendBatch, Applied, Command, VnodeApp};
 use crate::partition::{AppendOutcome, Partition, PartitionId, PartitionSettings};
 use crate::raft::{LogId, StoredMembership};
 use crate::shard::storage::ShardStorage;
 use crate::wal::GroupLog;
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+/// Batches up to this size are copied out of the buffer they came in.
+const COPY_BYTES_MAX: usize = 16 << 10;
 
 /// Folder of a partition's segments below the data directory.
 #[must_use]
@@ -51,16 +56,25 @@ impl VnodeState {
     }
 
     /// Takes over what a checkpoint holds.
-    pub fn restore(
-        &self,
-        applied: Option<LogId>,
-        membership: StoredMembership,
-        partitions: Vec<Rc<Partition>>,
-    ) {
+    pub fn restore(&self, checkpoint: Checkpoint) {
+        let Checkpoint { vnode: _, applied, membership, partitions, dropped } = checkpoint;
         self.applied.set(applied);
         *self.checkpointed.borrow_mut() = Some((applied, membership.clone()));
         *self.membership.borrow_mut() = membership;
-        *self.partitions.borrow_mut() = partitions.into_iter().map(|p| (p.id(), p)).collect();
+        let context = &self.storage.context;
+        let restore = |(id, settings, checkpoint): (PartitionId, _, _)| {
+            let dir = partition_dir(&self.data_dir, id);
+            (id, Partition::restore(id, checkpoint, settings, dir, Rc::clone(context)))
+        };
+        let partitions: BTreeMap<_, _> = partitions.into_iter().map(restore).collect();
+        let gone = dropped.into_iter().filter(|id| !partitions.contains_key(id)).map(|id| {
+            let dir = partition_dir(&self.data_dir, id);
+            Partition::create(id, PartitionSettings::default(), dir, Rc::clone(context))
+        });
+        let gone: Vec<_> = gone.inspect(|partition| partition.close()).collect();
+        self.reclaimable.set(!gone.is_empty());
+        *self.dropped.borrow_mut() = gone;
+        *self.partitions.borrow_mut() = partitions;
     }
 
     /// Tells which log the state is applied from, so that it can let go of applied entries.
@@ -205,5 +219,11 @@ impl VnodeState {
 fn append(partition: &Partition, time_ms: u64, term: u64, batch: AppendBatch) -> AppendOutcome {
     // Terms grow by one per election; a log with 2^32 of them is not reachable.
     let term = u32::try_from(term).unwrap_or(u32::MAX);
-    partition.append(time_ms, term, &batch.header, batch.batch)
+    // A small batch is a slice of a buffer that may be a thousand times its size and would be kept
+    // as long as the batch: for a quiet partition, for ever.
+    let bytes = match batch.batch.len() <= COPY_BYTES_MAX {
+        true => Bytes::copy_from_slice(&batch.batch),
+        false => batch.batch,
+    };
+    partition.append(time_ms, term, &batch.header, bytes)
 }
