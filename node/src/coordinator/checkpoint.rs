@@ -9,10 +9,9 @@
 
 use super::machine::CoordinatorState;
 use crate::io::Disk;
-use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::raft::codec::{self, CodecError, Reader};
 use crate::raft::{LogId, StoredMembership};
-use crate::vnode::checkpoint::CheckpointError;
+use crate::vnode::checkpoint::{CheckpointError, read_durable};
 use ringspool_ring::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,8 +65,7 @@ pub fn decode(bytes: &[u8]) -> Result<CoordinatorCheckpoint, String> {
         return Err("its checksum is wrong".into());
     }
     let mut reader = Reader::new(content);
-    let (applied, membership, metadata) =
-        decode_content(&mut reader).map_err(|e| e.to_string())?;
+    let (applied, membership, metadata) = decode_content(&mut reader).map_err(|e| e.to_string())?;
     let metadata = Arc::new(Metadata::decode(metadata).map_err(|e| e.to_string())?);
     Ok(CoordinatorCheckpoint { applied, membership, metadata })
 }
@@ -82,7 +80,11 @@ fn decode_content<'a>(reader: &mut Reader<'a>) -> Result<Content<'a>, CodecError
     let membership_log_id = codec::log_id(reader)?;
     let membership = StoredMembership::new(membership_log_id, codec::membership(reader)?);
     let bytes = reader.u32("metadata length")? as usize;
-    Ok((applied, membership, reader.take(bytes, "metadata")?))
+    let metadata = reader.take(bytes, "metadata")?;
+    match reader.remaining() {
+        0 => Ok((applied, membership, metadata)),
+        _ => Err(reader.invalid("end")),
+    }
 }
 
 /// Restores the state from its checkpoint; without one the cluster is yet to be created.
@@ -95,13 +97,8 @@ pub async fn load(
     state: &CoordinatorState,
 ) -> Result<(), CheckpointError> {
     let path = path(data_dir);
-    let bytes = match disk.read_file(&path, CHECKPOINT_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let checkpoint =
-        decode(&bytes).map_err(|reason| CheckpointError::Damaged { path, reason })?;
+    let Some(bytes) = read_durable(disk, &path).await? else { return Ok(()) };
+    let checkpoint = decode(&bytes).map_err(|reason| CheckpointError::Damaged { path, reason })?;
     state.restore(checkpoint);
     Ok(())
 }

@@ -120,6 +120,8 @@ impl CheckpointBuilder {
         let path = checkpoint::path(&self.state.data_dir);
         if let Some(folder) = path.parent() {
             self.state.disk.create_dir_all(folder).await?;
+            // The log may go once the file is durable, so the folder's own name has to be as well.
+            self.state.disk.sync_dir(&self.state.data_dir).await?;
         }
         loop {
             let bytes = checkpoint::encode(&self.captured);

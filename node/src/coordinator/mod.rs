@@ -53,6 +53,11 @@ impl Coordinator {
         Ok(Self { group, state, log })
     }
 
+    /// Has `follower` told of every change of the metadata from now on.
+    pub fn follow(&self, follower: Box<dyn Fn(Arc<Metadata>)>) {
+        self.state.follow(follower);
+    }
+
     /// The metadata as applied here.
     #[must_use]
     pub fn metadata(&self) -> Arc<Metadata> {

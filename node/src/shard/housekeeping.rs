@@ -81,7 +81,7 @@ impl Shard {
 
     /// Checkpoints every group that keeps a WAL file other than the active one, then gives files
     /// up.
-    async fn checkpoint_pinned(&self) {
+    pub async fn checkpoint_pinned(&self) {
         let pinned = self.vnodes.values().filter(|vnode| vnode.log().pins_closed_file());
         stream::iter(pinned.map(|vnode| vnode.checkpoint(CHECKPOINT_DEADLINE)))
             .buffer_unordered(CHECKPOINTS_MAX)

@@ -83,7 +83,7 @@ impl Shard {
         }
     }
 
-    /// Finishes what is in flight, makes checkpoints, stops the groups.
+    /// Finishes what is in flight, makes checkpoints, stops the groups, closes the log.
     async fn stop(self: &Rc<Self>) {
         self.sessions.stop();
         if runtime::timeout(STOP_DEADLINE, self.sessions.finished()).await.is_none() {
@@ -99,5 +99,7 @@ impl Shard {
         if let Some(coordinator) = &self.coordinator {
             coordinator.stop().await;
         }
+        self.storage.stop();
+        self.wal.close().await;
     }
 }

@@ -19,6 +19,7 @@ pub struct ShardStorage {
     pub context: Rc<StorageContext>,
     disk: Rc<dyn Disk>,
     flushed: Notify,
+    stopped: Notify,
     /// Flushes under way.
     flushing: Cell<usize>,
     checkpoints: Semaphore,
@@ -106,12 +107,14 @@ impl ShardStorage {
             self.context.flush_wanted().await;
             let Some(partition) = self.context.next_flush() else { continue };
             let storage = Rc::clone(self);
+            self.flushing.set(self.flushing.get() + 1);
             drop(runtime::spawn(async move {
                 let target = partition.flush_target();
                 if let Err(error) = partition.flush(target, false).await {
                     tracing::warn!(partition = ?partition.id(), %error, "a flush will be retried");
                     runtime::sleep(FLUSH_RETRY).await;
                 }
+                storage.flushing.set(storage.flushing.get() - 1);
                 storage.note_flushed();
                 drop(permit);
             }));

@@ -4,14 +4,15 @@
 //! magic u64 = "RSPLCKP1" | version u32 = 1 | vnode u32
 //! applied log id | membership's log id | membership              (see crate::raft::codec)
 //! count u32 | { topic u64, partition u32, settings, bytes u32, partition checkpoint }
+//! count u32 | { topic u64, partition u32 }            dropped, their files maybe still there
 //! crc u32: CRC32C of everything before
 //! ```
 //!
 //! Once it is durable, whole blocks of the segments below it are immutable, unfinished ones are in
 //! it, and the log up to `applied` may go. It is replaced atomically.
 
-use super::command::{put_settings, settings};
-use super::state::{VnodeState, partition_dir};
+use super::command::{id, put_id, put_settings, settings};
+use super::state::VnodeState;
 use crate::io::{Disk, DiskError, runtime};
 use crate::limits::{CHECKPOINT_BYTES_MAX, CHECKPOINT_FLUSHES_MAX};
 use crate::partition::{
@@ -59,41 +60,47 @@ pub struct Checkpoint {
     pub membership: StoredMembership,
     /// The partitions then.
     pub partitions: Vec<(PartitionId, PartitionSettings, PartitionCheckpoint)>,
+    /// Partitions that were dropped before, and whose files may still be there.
+    pub dropped: Vec<PartitionId>,
 }
 
 /// The state at one moment between two entries.
 pub struct Captured {
-    /// The last entry applied.
-    pub applied: Option<LogId>,
-    /// The membership.
-    pub membership: StoredMembership,
-    partitions: Vec<CapturedPartition>,
+    checkpoint: Checkpoint,
+    /// What has to be on disk before the checkpoint is.
+    partitions: Vec<(Rc<Partition>, FlushTarget)>,
+    /// Their files go once the checkpoint is durable. It names them, so that the next start goes on
+    /// with that if a crash comes between.
     dropped: Vec<Rc<Partition>>,
-}
-
-struct CapturedPartition {
-    partition: Rc<Partition>,
-    settings: PartitionSettings,
-    checkpoint: PartitionCheckpoint,
-    target: FlushTarget,
 }
 
 impl Captured {
     /// The state now.
     #[must_use]
     pub fn now(state: &VnodeState) -> Self {
-        let capture = |partition: Rc<Partition>| CapturedPartition {
-            checkpoint: partition.checkpoint(),
-            target: partition.flush_target(),
-            settings: partition.settings(),
-            partition,
+        let partitions = state.partitions();
+        let dropped = state.take_dropped();
+        let capture = |partition: &Rc<Partition>| {
+            (partition.id(), partition.settings(), partition.checkpoint())
         };
-        Self {
+        let checkpoint = Checkpoint {
+            vnode: state.vnode(),
             applied: state.applied(),
             membership: state.membership(),
-            partitions: state.partitions().into_iter().map(capture).collect(),
-            dropped: state.take_dropped(),
-        }
+            partitions: partitions.iter().map(capture).collect(),
+            dropped: dropped.iter().map(|partition| partition.id()).collect(),
+        };
+        let target = |partition: Rc<Partition>| {
+            let target = partition.flush_target();
+            (partition, target)
+        };
+        Self { checkpoint, partitions: partitions.into_iter().map(target).collect(), dropped }
+    }
+
+    /// The last entry applied, and the membership.
+    #[must_use]
+    pub fn applied(&self) -> (Option<LogId>, StoredMembership) {
+        (self.checkpoint.applied, self.checkpoint.membership.clone())
     }
 }
 
@@ -122,12 +129,17 @@ pub async fn write(state: &VnodeState, captured: &mut Captured) -> Result<(), Di
             }
         }
     }
-    state.set_checkpointed(captured.applied, captured.membership.clone());
-    for dropped in std::mem::take(&mut captured.dropped) {
-        dropped.delete_files().await?;
+    let (applied, membership) = captured.applied();
+    state.set_checkpointed(applied, membership);
+    let mut dropped = std::mem::take(&mut captured.dropped).into_iter();
+    while let Some(partition) = dropped.next() {
+        if let Err(error) = partition.delete_files().await {
+            state.return_dropped(std::iter::once(partition).chain(dropped).collect());
+            return Err(error);
+        }
     }
-    for captured in &captured.partitions {
-        captured.partition.remove_dead_files().await?;
+    for (partition, _) in &captured.partitions {
+        partition.remove_dead_files().await?;
     }
     Ok(())
 }
@@ -135,7 +147,7 @@ pub async fn write(state: &VnodeState, captured: &mut Captured) -> Result<(), Di
 async fn try_write(state: &VnodeState, captured: &Captured) -> Result<(), DiskError> {
     let permit = state.storage().checkpoint_permit().await;
     stream::iter(&captured.partitions)
-        .map(|captured| captured.partition.flush(captured.target, true))
+        .map(|(partition, target)| partition.flush(*target, true))
         .buffer_unordered(CHECKPOINT_FLUSHES_MAX)
         .try_for_each(|()| std::future::ready(Ok(())))
         .await?;
@@ -143,31 +155,37 @@ async fn try_write(state: &VnodeState, captured: &Captured) -> Result<(), DiskEr
     let disk: &dyn Disk = state.storage().disk();
     if let Some(folder) = path.parent() {
         disk.create_dir_all(folder).await?;
+        // The log may go once the file is durable, so the folder's own name has to be as well.
+        if let Some(above) = folder.parent() {
+            disk.sync_dir(above).await?;
+        }
     }
-    disk.write_file_atomic(&path, encode(state.vnode(), captured)).await?;
+    disk.write_file_atomic(&path, encode(&captured.checkpoint)).await?;
     drop(permit);
     Ok(())
 }
 
-fn encode(vnode: u32, captured: &Captured) -> Vec<u8> {
+/// The bytes of a checkpoint file.
+#[must_use]
+pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX).to_le_bytes();
     let mut out = Vec::new();
     out.extend_from_slice(&MAGIC.to_le_bytes());
     out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&vnode.to_le_bytes());
-    codec::put_log_id(&mut out, captured.applied);
-    codec::put_log_id(&mut out, *captured.membership.log_id());
-    codec::put_membership(&mut out, captured.membership.membership());
-    let count = u32::try_from(captured.partitions.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&count.to_le_bytes());
-    for captured in &captured.partitions {
-        let id = captured.partition.id();
-        out.extend_from_slice(&id.topic.to_le_bytes());
-        out.extend_from_slice(&id.partition.to_le_bytes());
-        put_settings(&mut out, &captured.settings);
-        let bytes = captured.checkpoint.encode();
-        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&checkpoint.vnode.to_le_bytes());
+    codec::put_log_id(&mut out, checkpoint.applied);
+    codec::put_log_id(&mut out, *checkpoint.membership.log_id());
+    codec::put_membership(&mut out, checkpoint.membership.membership());
+    out.extend_from_slice(&count(checkpoint.partitions.len()));
+    for (id, settings, partition) in &checkpoint.partitions {
+        put_id(&mut out, *id);
+        put_settings(&mut out, settings);
+        let bytes = partition.encode();
+        out.extend_from_slice(&count(bytes.len()));
         out.extend_from_slice(&bytes);
     }
+    out.extend_from_slice(&count(checkpoint.dropped.len()));
+    checkpoint.dropped.iter().for_each(|id| put_id(&mut out, *id));
     let crc = crc32c::crc32c(&out);
     out.extend_from_slice(&crc.to_le_bytes());
     out
@@ -199,8 +217,7 @@ fn decode_content(reader: &mut Reader<'_>) -> Result<Checkpoint, CodecError> {
     let count = reader.u32("count")?;
     let mut partitions = Vec::new();
     for _ in 0..count {
-        let id =
-            PartitionId { topic: reader.u64("topic")?, partition: reader.u32("partition")? };
+        let id = id(reader)?;
         let settings = settings(reader)?;
         let bytes = reader.u32("partition length")? as usize;
         let content = reader.take(bytes, "partition")?;
@@ -208,8 +225,15 @@ fn decode_content(reader: &mut Reader<'_>) -> Result<Checkpoint, CodecError> {
         let checkpoint = checkpoint.map_err(|_| reader.invalid("partition"))?;
         partitions.push((id, settings, checkpoint));
     }
+    let mut dropped = Vec::new();
+    for _ in 0..reader.u32("count")? {
+        dropped.push(id(reader)?);
+    }
+    if reader.remaining() > 0 {
+        return Err(reader.invalid("end"));
+    }
     let membership = StoredMembership::new(membership_log_id, membership);
-    Ok(Checkpoint { vnode, applied, membership, partitions })
+    Ok(Checkpoint { vnode, applied, membership, partitions, dropped })
 }
 
 /// Restores a vnode's state from its checkpoint; without one the vnode has no history.
@@ -218,23 +242,33 @@ fn decode_content(reader: &mut Reader<'_>) -> Result<Checkpoint, CodecError> {
 /// When there is one that cannot be read.
 pub async fn load(state: &VnodeState) -> Result<(), CheckpointError> {
     let path = path(state.data_dir(), state.vnode());
-    let bytes = match state.storage().disk().read_file(&path, CHECKPOINT_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let checkpoint = decode(&bytes)
-        .map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
+    let Some(bytes) = read_durable(state.storage().disk(), &path).await? else { return Ok(()) };
+    let checkpoint =
+        decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
     if checkpoint.vnode != state.vnode() {
         let reason = format!("it belongs to vnode {}", checkpoint.vnode);
         return Err(CheckpointError::Damaged { path, reason });
     }
-    let restore = |(id, settings, checkpoint): (PartitionId, PartitionSettings, _)| {
-        let dir = partition_dir(state.data_dir(), id);
-        let context = Rc::clone(&state.storage().context);
-        Partition::restore(id, checkpoint, settings, dir, context)
-    };
-    let partitions = checkpoint.partitions.into_iter().map(restore).collect();
-    state.restore(checkpoint.applied, checkpoint.membership, partitions);
+    state.restore(checkpoint);
     Ok(())
+}
+
+/// Reads a checkpoint file, if there is one.
+///
+/// A process that was killed may have put it there without making that durable. The log up to it
+/// goes because it is there, so it must not vanish again with a loss of power.
+///
+/// # Errors
+/// When the disk refuses.
+pub async fn read_durable(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match disk.read_file(path, CHECKPOINT_BYTES_MAX).await {
+        Ok(bytes) => {
+            if let Some(folder) = path.parent() {
+                disk.sync_dir(folder).await?;
+            }
+            Ok(Some(bytes))
+        }
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -78,12 +78,12 @@ fn count(items: usize) -> [u8; 4] {
     u32::try_from(items).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-fn put_id(out: &mut Vec<u8>, id: PartitionId) {
+pub(super) fn put_id(out: &mut Vec<u8>, id: PartitionId) {
     out.extend_from_slice(&id.topic.to_le_bytes());
     out.extend_from_slice(&id.partition.to_le_bytes());
 }
 
-fn id(reader: &mut Reader<'_>) -> Result<PartitionId, CodecError> {
+pub(super) fn id(reader: &mut Reader<'_>) -> Result<PartitionId, CodecError> {
     Ok(PartitionId { topic: reader.u64("topic")?, partition: reader.u32("partition")? })
 }
 

@@ -38,8 +38,10 @@ fn snapshot(
     applied: Option<LogId>,
     membership: StoredMembership,
 ) -> SnapshotOf<TypeConfig<VnodeApp>, CheckpointRef> {
-    let meta =
-        SnapshotMetaOf::<TypeConfig<VnodeApp>> { last_log_id: applied, last_membership: membership };
+    let meta = SnapshotMetaOf::<TypeConfig<VnodeApp>> {
+        last_log_id: applied,
+        last_membership: membership,
+    };
     SnapshotOf::<TypeConfig<VnodeApp>, CheckpointRef> { meta, snapshot: CheckpointRef }
 }
 
@@ -50,7 +52,8 @@ impl RaftSnapshotBuilder<TypeConfig<VnodeApp>> for CheckpointBuilder {
         &mut self,
     ) -> Result<SnapshotOf<TypeConfig<VnodeApp>, CheckpointRef>, io::Error> {
         checkpoint::write(&self.state, &mut self.captured).await.map_err(io::Error::other)?;
-        Ok(snapshot(self.captured.applied, self.captured.membership.clone()))
+        let (applied, membership) = self.captured.applied();
+        Ok(snapshot(applied, membership))
     }
 }
 

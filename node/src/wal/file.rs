@@ -4,7 +4,7 @@
 //! metadata. When its records are no longer needed it is *retired*: its header gets a fresh
 //! incarnation, which makes everything behind it meaningless, and it becomes a spare.
 
-use super::format::{FILE_HEADER_BYTES, FileHeader};
+use super::format::{FILE_HEADER_BYTES, FileHeader, Previous};
 use crate::io::{BLOCK_BYTES, Disk, DiskError, File, OpenMode};
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl WalFile {
             file.write_at(buffer, position).await?;
             position += bytes;
         }
-        let incarnation = write_header(&*file, shard, 0, file_bytes).await?;
+        let incarnation = write_header(&*file, shard, 0, Previous::default(), file_bytes).await?;
         if let Some(folder) = path.parent() {
             disk.sync_dir(folder).await?;
         }
@@ -114,12 +114,13 @@ impl WalFile {
         file_bytes: u64,
     ) -> Result<Self, DiskError> {
         let handle = disk.open(&path, OpenMode::ReadWrite).await?;
-        let incarnation = write_header(&*handle, shard, 0, file_bytes).await?;
+        let incarnation = write_header(&*handle, shard, 0, Previous::default(), file_bytes).await?;
         let (incarnation, handle) = (Cell::new(incarnation), RefCell::new(Some(handle)));
         Ok(Self { path, incarnation, handle, _needed: None })
     }
 
-    /// Makes it the shard's file number `sequence`, empty and ready for flushes.
+    /// Makes it the shard's file number `sequence`, which follows `previous`, empty and ready for
+    /// flushes.
     ///
     /// # Errors
     /// When the header cannot be written.
@@ -128,10 +129,12 @@ impl WalFile {
         disk: &dyn Disk,
         shard: u32,
         sequence: u64,
+        previous: Previous,
         file_bytes: u64,
     ) -> Result<(), DiskError> {
         let handle = self.handle(disk).await?;
-        self.incarnation.set(write_header(&*handle, shard, sequence, file_bytes).await?);
+        let incarnation = write_header(&*handle, shard, sequence, previous, file_bytes).await?;
+        self.incarnation.set(incarnation);
         Ok(())
     }
 
@@ -145,7 +148,7 @@ impl WalFile {
         shard: u32,
         file_bytes: u64,
     ) -> Result<(), DiskError> {
-        self.begin(disk, shard, 0, file_bytes).await
+        self.begin(disk, shard, 0, Previous::default(), file_bytes).await
     }
 
     /// Where it is.
@@ -179,10 +182,11 @@ async fn write_header(
     file: &dyn File,
     shard: u32,
     sequence: u64,
+    previous: Previous,
     file_bytes: u64,
 ) -> Result<u64, DiskError> {
     let incarnation = rand::random();
-    let header = FileHeader { shard, sequence, incarnation, file_bytes }.encode();
+    let header = FileHeader { shard, sequence, incarnation, file_bytes, previous }.encode();
     let mut block = file.alloc(BLOCK_BYTES as usize);
     block.as_bytes_mut().fill(0);
     block.as_bytes_mut()[..header.len()].copy_from_slice(&header);

@@ -5,7 +5,8 @@
 //!
 //! header  0  magic u64 = "RSPLWAL1"      8  version u32 = 1      12  shard u32
 //! block  16  sequence u64               24  incarnation u64      32  file_bytes u64
-//!        40  crc u32 of bytes 0..40     then zeros up to 4096
+//!        40  previous sequence u64      48  previous flushes u64
+//!        56  crc u32 of bytes 0..56     then zeros up to 4096
 //!
 //! flush   0  magic u32 = "FLSH"          4  crc u32 of bytes 8..32, seeded
 //!         8  incarnation u64            16  sequence u64 in the file, from 0
@@ -23,6 +24,9 @@
 //! new. A flush is valid when its header and all its records are; it is taken as a whole or not
 //! at all. Flush headers stand at block boundaries only.
 //!
+//! A file says which one was written before it and how many flushes that one holds: a damaged last
+//! flush of a full file would look like a torn tail otherwise.
+//!
 //! Kinds: 1 blank entry, 2 command, 3 membership (see [`crate::raft::codec`]), 4 vote (term and
 //! node; index 1 when committed), 5 truncation (entries from index on are gone).
 
@@ -38,6 +42,10 @@ pub const RECORD_HEADER_BYTES: usize = 48;
 /// Format version.
 pub const VERSION: u32 = 1;
 
+/// Bytes of the file header that mean something.
+const FILE_HEADER_USED: usize = 60;
+/// Where their checksum stands.
+const FILE_HEADER_CRC_AT: usize = 56;
 const FILE_MAGIC: u64 = u64::from_le_bytes(*b"RSPLWAL1");
 const FLUSH_MAGIC: u32 = u32::from_le_bytes(*b"FLSH");
 
@@ -52,6 +60,17 @@ pub struct FileHeader {
     pub incarnation: u64,
     /// Length the file was prewritten to.
     pub file_bytes: u64,
+    /// The file that was written before it.
+    pub previous: Previous,
+}
+
+/// What a file says of the one that was written before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Previous {
+    /// Its sequence; 0 when there was none.
+    pub sequence: u64,
+    /// How many flushes it holds.
+    pub flushes: u64,
 }
 
 /// A file's first block that is not a header.
@@ -68,16 +87,18 @@ pub enum FileHeaderError {
 impl FileHeader {
     /// The header block's meaningful bytes.
     #[must_use]
-    pub fn encode(&self) -> [u8; 44] {
-        let mut bytes = [0; 44];
+    pub fn encode(&self) -> [u8; FILE_HEADER_USED] {
+        let mut bytes = [0; FILE_HEADER_USED];
         bytes[0..8].copy_from_slice(&FILE_MAGIC.to_le_bytes());
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.shard.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.file_bytes.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..40]);
-        bytes[40..44].copy_from_slice(&crc.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.previous.sequence.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.previous.flushes.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..FILE_HEADER_CRC_AT]);
+        bytes[FILE_HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -86,10 +107,11 @@ impl FileHeader {
     /// # Errors
     /// When it is not one, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileHeaderError> {
-        if bytes.len() < 44 || u64_at(bytes, 0) != FILE_MAGIC {
+        if bytes.len() < FILE_HEADER_USED || u64_at(bytes, 0) != FILE_MAGIC {
             return Err(FileHeaderError::NotAHeader);
         }
-        if u32_at(bytes, 40) != crc32c::crc32c(&bytes[..40]) {
+        let crc = crc32c::crc32c(&bytes[..FILE_HEADER_CRC_AT]);
+        if u32_at(bytes, FILE_HEADER_CRC_AT) != crc {
             return Err(FileHeaderError::NotAHeader);
         }
         match u32_at(bytes, 8) {
@@ -98,6 +120,7 @@ impl FileHeader {
                 sequence: u64_at(bytes, 16),
                 incarnation: u64_at(bytes, 24),
                 file_bytes: u64_at(bytes, 32),
+                previous: Previous { sequence: u64_at(bytes, 40), flushes: u64_at(bytes, 48) },
             }),
             other => Err(FileHeaderError::Version(other)),
         }
@@ -181,14 +204,14 @@ fn seeded(incarnation: u64, bytes: &[u8]) -> u32 {
 
 /// Bytes a record with that payload takes in a flush.
 #[must_use]
-pub fn record_bytes(payload_bytes: usize) -> usize {
+pub const fn record_bytes(payload_bytes: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_bytes).next_multiple_of(8)
 }
 
 /// Bytes a flush of records that take `records_bytes` occupies on the disk.
 #[must_use]
-pub fn flush_bytes(records_bytes: usize) -> usize {
-    usize::try_from(align_up((FLUSH_HEADER_BYTES + records_bytes) as u64)).unwrap_or(usize::MAX)
+pub const fn flush_bytes(records_bytes: usize) -> usize {
+    align_up((FLUSH_HEADER_BYTES + records_bytes) as u64) as usize
 }
 
 /// Writes a record at the front of `out`; returns the bytes it takes. `out` is large enough.

@@ -2,29 +2,33 @@
 //!
 //! Per entry a slot in memory says where its record lies; the entry itself stays in memory until it
 //! was applied and the shard's cache is full. A slot holds its file, so purging entries is what
-//! gives files up.
+//! gives files up. `log/recover.rs` rebuilds it at start.
 
-use super::file::WalFile;
 use super::format::{RecordHeader, RecordKind, record};
-use super::recovery::{RecoveredRecord, RecoveryError};
-use super::writer::{Append, Placed, Placement, Wal, WalError};
+use super::queue::{Append, Placed, Placement, QueuedRecord};
+use super::writer::{Wal, WalError};
 use crate::io::{Disk, DiskError};
 use crate::limits::LOG_CACHE_BYTES_MAX;
 use crate::raft::codec::{self, Reader};
-use crate::raft::{Application, DecodePayloadError, Encoded, Entry, GroupId, LogId, Payload};
-use crate::raft::{LeaderId, TypeConfig, Vote};
+use crate::raft::{
+    Application, DecodePayloadError, Encoded, Entry, GroupId, LeaderId, LogId, Payload, TypeConfig,
+    Vote,
+};
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, RaftLogReader};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::path::Path;
 use std::rc::Rc;
 use tokio::sync::oneshot;
+
+mod recover;
+
+pub use recover::RecoverLogError;
 
 /// Bytes of applied entries that the groups of a shard keep in memory.
 #[derive(Debug, Default)]
@@ -133,75 +137,6 @@ fn decode_entry<A: Application>(
 }
 
 impl<A: Application> GroupLog<A> {
-    /// Rebuilds the log from what was found in the WAL. `purged` is the checkpoint's applied entry.
-    /// The vote is written again so that the files found hold nothing that the checkpoint lacks.
-    ///
-    /// # Errors
-    /// [`RecoveryError::Gap`] when entries are missing.
-    pub fn recover(
-        group: GroupId,
-        wal: Wal,
-        cache: Rc<LogCache>,
-        purged: Option<LogId>,
-        mut records: Vec<RecoveredRecord>,
-        files: &HashMap<std::sync::Arc<Path>, Rc<WalFile>>,
-    ) -> Result<Rc<Self>, RecoverLogError> {
-        records.sort_by_key(|record| record.header.sequence);
-        let mut state = State {
-            slots: VecDeque::new(),
-            purged,
-            vote: None,
-            vote_sequence: 0,
-            vote_place: None,
-            next_sequence: 1,
-            evicted_to: 0,
-        };
-        let mut cached = 0;
-        for record in records {
-            let RecoveredRecord { header, payload, place } = record;
-            state.next_sequence = header.sequence + 1;
-            let file = files.get(&place.path).cloned();
-            let file = file.ok_or_else(|| RecoverLogError::UnknownFile(place.path.to_path_buf()))?;
-            let placed = Placed { file, position: place.position, bytes: place.bytes };
-            let index = header.log_id.index;
-            match header.kind {
-                RecordKind::Vote => {
-                    let LeaderId { term, node_id } = header.log_id.leader_id;
-                    let committed = index == 1;
-                    let vote = if committed {
-                        Vote::new_committed(term, node_id)
-                    } else {
-                        Vote::new(term, node_id)
-                    };
-                    state.vote = Some(vote);
-                    state.vote_place = Some(placed);
-                }
-                RecordKind::Truncate => drop_from(&mut state.slots, index),
-                _ if index < state.first_index() => {}
-                _ => {
-                    drop_from(&mut state.slots, index);
-                    let expected = state.last().map_or(0, |last| last.index + 1);
-                    if index != expected {
-                        let path = place.path.to_path_buf();
-                        let gap = RecoveryError::Gap { group, expected, found: index, path };
-                        return Err(gap.into());
-                    }
-                    let bytes = payload.len();
-                    cached += bytes;
-                    let entry = Some(decode_entry::<A>(&header, payload)?);
-                    let (log_id, sequence) = (header.log_id, header.sequence);
-                    let place = Some(placed);
-                    state.slots.push_back(Slot { log_id, sequence, bytes, entry, place });
-                }
-            }
-        }
-        cache.0.set(cache.0.get() + cached);
-        state.evicted_to = state.first_index();
-        let log = Rc::new(Self { group, wal, cache, state: RefCell::new(state) });
-        log.rewrite_vote();
-        Ok(log)
-    }
-
     /// The index after the last entry.
     #[must_use]
     pub fn next_index(&self) -> u64 {
@@ -269,7 +204,7 @@ impl<A: Application> GroupLog<A> {
 
     fn append_records(
         self: &Rc<Self>,
-        records: Vec<(RecordHeader, Encoded)>,
+        records: Vec<QueuedRecord>,
         done: Box<dyn FnOnce(Result<(), WalError>)>,
     ) {
         let placement = Rc::clone(self) as Rc<dyn Placement>;
@@ -307,7 +242,11 @@ impl<A: Application> GroupLog<A> {
                 self.forget(slot.as_ref());
             }
             let sequence = state.take_sequence();
-            self.header(RecordKind::Truncate, sequence, LogId::new(LeaderId { term: 0, node_id: 0 }, index))
+            self.header(
+                RecordKind::Truncate,
+                sequence,
+                LogId::new(LeaderId { term: 0, node_id: 0 }, index),
+            )
         };
         self.append_records(vec![(header, Encoded::default())], done);
     }
@@ -357,9 +296,8 @@ impl<A: Application> GroupLog<A> {
         let file = place.file.handle(disk).await?;
         let bytes = Bytes::from(file.read_at(place.position, place.bytes as usize).await?);
         let view = record(&bytes, 0, place.file.incarnation());
-        let view = view.filter(|view| {
-            view.header.group == self.group && view.header.log_id.index == index
-        });
+        let view = view
+            .filter(|view| view.header.group == self.group && view.header.log_id.index == index);
         let view = view.ok_or_else(|| ReadEntryError::Damaged {
             group: self.group,
             index,
@@ -367,26 +305,6 @@ impl<A: Application> GroupLog<A> {
             position: place.position,
         })?;
         Ok(decode_entry::<A>(&view.header, bytes.slice(view.payload))?)
-    }
-}
-
-/// Why a group's log cannot be rebuilt.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverLogError {
-    /// Records are missing or unreadable.
-    #[error(transparent)]
-    Recovery(#[from] RecoveryError),
-    /// A record is not understood.
-    #[error(transparent)]
-    Decode(#[from] DecodePayloadError),
-    /// A record came from a file nobody announced.
-    #[error("a record names {}, which was not among the files found", .0.display())]
-    UnknownFile(std::path::PathBuf),
-}
-
-fn drop_from<A: Application>(slots: &mut VecDeque<Slot<A>>, index: u64) {
-    while slots.back().is_some_and(|slot| slot.log_id.index >= index) {
-        slots.pop_back();
     }
 }
 
@@ -420,7 +338,8 @@ impl<A: Application> Clone for LogStore<A> {
 }
 
 /// A completion as a closure and as a future.
-fn completion() -> (Box<dyn FnOnce(Result<(), WalError>)>, oneshot::Receiver<Result<(), WalError>>) {
+fn completion() -> (Box<dyn FnOnce(Result<(), WalError>)>, oneshot::Receiver<Result<(), WalError>>)
+{
     let (tx, rx) = oneshot::channel();
     let done = move |result| {
         // Whoever waited may be gone with its group.

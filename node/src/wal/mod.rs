@@ -16,11 +16,13 @@
 pub mod file;
 pub mod format;
 pub mod log;
+mod queue;
 pub mod recovery;
 pub mod scan;
 pub mod writer;
 
 pub use file::{FilePlace, WalFile};
 pub use log::{GroupLog, LogStore};
+pub use queue::{Append, Placed, Placement, QueuedRecord};
 pub use recovery::{RecoveredRecord, RecoveryError, recover};
-pub use writer::{Append, Placed, Wal, WalError, WalOptions, WalStats};
+pub use writer::{Found, Wal, WalError, WalOptions, WalStats};

@@ -3,10 +3,13 @@
 //! The node may have had another number of shards before. So each shard scans its share of the
 //! folders found under `wal/`, and what it reads goes to the shards that own the groups now: a
 //! [`RecoveredRecord`] can be sent. Per group, records are put in order by their sequence.
+//!
+//! What is read was made durable first: a process that was killed may have written what it could
+//! not sync any more, and nothing may be built on bytes that a loss of power can still take away.
 
 use super::file::FilePlace;
-use super::format::{RecordHeader, record_bytes};
-use super::scan::{ScanError, scan};
+use super::format::{FileHeader, Previous, RecordHeader, record_bytes};
+use super::scan::{Scan, ScanError, scan};
 use crate::io::{Disk, DiskError, OpenMode};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,25 @@ pub enum RecoveryError {
     /// A file cannot be used.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// A file ends before its last flush.
+    #[error(
+        "{}: damaged at byte {position}: {expected} flushes were in it when {} was begun, {found} \
+         are whole, so acknowledged records were lost here. Restore the file from a backup or \
+         rebuild this node from its replicas; the file was left as it is",
+        path.display(), next.display()
+    )]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// Where the first missing flush should be.
+        position: u64,
+        /// Flushes it held.
+        expected: u64,
+        /// Flushes that are whole.
+        found: u64,
+        /// The file that was written next.
+        next: PathBuf,
+    },
     /// A group's log has a hole.
     #[error(
         "the log of {group} continues at index {found} where {expected} is due ({}): a write-ahead \
@@ -59,6 +81,8 @@ pub struct RecoveredDir {
     pub empty: Vec<PathBuf>,
     /// Above the number and the sequence of every file.
     pub next_number: u64,
+    /// The file that was written last.
+    pub newest: Previous,
     /// Bytes read.
     pub bytes_read: u64,
 }
@@ -69,54 +93,108 @@ pub fn shard_dir(wal_root: &Path, shard: usize) -> PathBuf {
     wal_root.join(format!("shard-{shard:03}"))
 }
 
+/// A file that was read.
+struct Found {
+    path: PathBuf,
+    scan: Scan,
+}
+
+impl Found {
+    fn sequence(&self) -> u64 {
+        self.scan.header.map_or(0, |header| header.sequence)
+    }
+
+    /// What the next file's header should say of this one.
+    fn as_previous(&self) -> Previous {
+        Previous { sequence: self.sequence(), flushes: self.scan.flushes.len() as u64 }
+    }
+
+    /// The header, if the file holds anything.
+    fn used(&self) -> Option<FileHeader> {
+        self.scan.header.filter(|_| !self.scan.flushes.is_empty())
+    }
+}
+
 /// Reads a shard's folder.
 ///
 /// # Errors
 /// When a file cannot be read or is damaged.
 pub async fn recover(disk: &dyn Disk, dir: &Path) -> Result<RecoveredDir, RecoveryError> {
-    let mut scans = Vec::new();
     let mut recovered = RecoveredDir {
         records: Vec::new(),
         files: Vec::new(),
         empty: Vec::new(),
         next_number: 1,
+        newest: Previous::default(),
         bytes_read: 0,
     };
+    let mut found = Vec::new();
+    disk.sync_dir(dir).await?;
     for name in disk.list_dir(dir).await? {
         let Some(number) = name.strip_suffix(".wal").and_then(|n| n.parse::<u64>().ok()) else {
             continue;
         };
         let path = dir.join(&name);
         let file = disk.open(&path, OpenMode::Read).await?;
-        let scanned = scan(&*file).await?;
+        file.sync_data().await?;
+        let read = Found { path, scan: scan(&*file).await? };
         recovered.bytes_read += file.size().await?;
-        let sequence = scanned.header.map_or(0, |header| header.sequence);
-        recovered.next_number = recovered.next_number.max(number + 1).max(sequence + 1);
-        scans.push((sequence, path, scanned));
+        recovered.next_number = recovered.next_number.max(number + 1).max(read.sequence() + 1);
+        found.push(read);
     }
-    scans.sort_by_key(|(sequence, ..)| *sequence);
-    for (_, path, scanned) in scans {
-        let Some(header) = scanned.header.filter(|_| !scanned.flushes.is_empty()) else {
-            recovered.empty.push(path);
+    found.sort_by_key(Found::sequence);
+    refuse_cut_short(&found)?;
+    for file in found {
+        let Some(header) = file.used() else {
+            recovered.empty.push(file.path);
             continue;
         };
-        let shared: Arc<Path> = Arc::from(path.as_path());
-        for flush in scanned.flushes {
+        recovered.newest = file.as_previous();
+        recovered.files.push((file.path.clone(), header.incarnation));
+        recovered.take_records(file, header.incarnation);
+    }
+    Ok(recovered)
+}
+
+/// Compares what each file says of the one before it with what that one holds.
+fn refuse_cut_short(found: &[Found]) -> Result<(), RecoveryError> {
+    for next in found {
+        let Some(header) = next.scan.header else { continue };
+        let previous = header.previous;
+        let cut_short = found
+            .iter()
+            .filter(|_| previous.sequence > 0)
+            .find(|file| file.sequence() == previous.sequence && file.as_previous() != previous);
+        if let Some(file) = cut_short {
+            return Err(RecoveryError::CutShort {
+                path: file.path.clone(),
+                position: file.scan.end,
+                expected: previous.flushes,
+                found: file.as_previous().flushes,
+                next: next.path.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl RecoveredDir {
+    fn take_records(&mut self, file: Found, incarnation: u64) {
+        let path: Arc<Path> = Arc::from(file.path.as_path());
+        for flush in file.scan.flushes {
             for record in flush.records {
                 let bytes = record_bytes(record.payload.len());
-                recovered.records.push(RecoveredRecord {
+                self.records.push(RecoveredRecord {
                     header: record.header,
                     payload: flush.bytes.slice(record.payload),
                     place: FilePlace {
-                        path: Arc::clone(&shared),
-                        incarnation: header.incarnation,
+                        path: Arc::clone(&path),
+                        incarnation,
                         position: flush.position + record.start as u64,
                         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
                     },
                 });
             }
         }
-        recovered.files.push((path, header.incarnation));
     }
-    Ok(recovered)
 }

@@ -2,7 +2,8 @@
 //!
 //! The first flush that is not valid ends the scan. It is a torn tail unless a valid flush of the
 //! same incarnation stands behind it: flushes are written one after another, so that one was
-//! acknowledged before, and the file is damaged.
+//! acknowledged before, and the file is damaged. That the last flush of a full file is missing is
+//! seen by its successor's header, see [`super::recovery`].
 
 use super::format::{
     FILE_HEADER_BYTES, FLUSH_HEADER_BYTES, FileHeader, FileHeaderError, FlushHeader, RecordView,
@@ -41,7 +42,7 @@ pub enum ScanError {
         path: PathBuf,
         /// First byte that is wrong.
         position: u64,
-        /// Where the next valid flush starts, or the first block if the header is wrong.
+        /// Where a later flush starts.
         valid_at: u64,
     },
 }
@@ -102,14 +103,12 @@ async fn read_header(window: &mut Window<'_>) -> Result<Option<FileHeader>, Scan
         }
         Err(FileHeaderError::NotAHeader) => {
             // A file whose making was cut short has no flush; one that was used has.
-            let first = FILE_HEADER_BYTES as u64;
-            match read_flush(window, first).await? {
+            match find_flush(window, FILE_HEADER_BYTES as u64, |_| true).await? {
                 None => Ok(None),
-                Some(_) => Err(ScanError::Damaged {
-                    path: window.file.path().to_owned(),
-                    position: 0,
-                    valid_at: first,
-                }),
+                Some(valid_at) => {
+                    let path = window.file.path().to_owned();
+                    Err(ScanError::Damaged { path, position: 0, valid_at })
+                }
             }
         }
     }
@@ -128,26 +127,38 @@ async fn read_flush(
     Ok(records(&bytes, &header).map(|records| ScannedFlush { position, header, bytes, records }))
 }
 
-/// Looks for a later flush behind the end of the valid part.
+/// Refuses a file in which a flush follows the end of the valid part.
 async fn refuse_damage(
     window: &mut Window<'_>,
     end: u64,
     incarnation: u64,
     next_sequence: u64,
 ) -> Result<(), ScanError> {
-    let mut position = end + BLOCK_BYTES;
+    let is_later =
+        |header: &FlushHeader| header.incarnation == incarnation && header.sequence > next_sequence;
+    match find_flush(window, end + BLOCK_BYTES, is_later).await? {
+        None => Ok(()),
+        Some(valid_at) => {
+            let path = window.file.path().to_owned();
+            Err(ScanError::Damaged { path, position: end, valid_at })
+        }
+    }
+}
+
+/// The first block from `position` on that begins with the header of a flush that is wanted.
+async fn find_flush(
+    window: &mut Window<'_>,
+    mut position: u64,
+    is_wanted: impl Fn(&FlushHeader) -> bool,
+) -> Result<Option<u64>, DiskError> {
     while position < window.size {
         let front = window.read(position, FLUSH_HEADER_BYTES).await?;
-        if let Some(header) = FlushHeader::decode(&front)
-            && header.incarnation == incarnation
-            && header.sequence > next_sequence
-        {
-            let path = window.file.path().to_owned();
-            return Err(ScanError::Damaged { path, position: end, valid_at: position });
+        if FlushHeader::decode(&front).is_some_and(|header| is_wanted(&header)) {
+            return Ok(Some(position));
         }
         position += BLOCK_BYTES;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A piece of the file in memory, read ahead in large steps.

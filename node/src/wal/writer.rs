@@ -7,12 +7,12 @@
 
 use super::file::WalFile;
 use super::format::{
-    FILE_HEADER_BYTES, FLUSH_HEADER_BYTES, RecordHeader, flush_bytes, put_flush_header, put_record,
+    FILE_HEADER_BYTES, FLUSH_HEADER_BYTES, Previous, flush_bytes, put_flush_header, put_record,
     record_bytes,
 };
+use super::queue::{Append, Part, Placed, Queue};
 use crate::io::{Disk, DiskError, runtime};
-use crate::limits::{WAL_CLOSED_FILES_MAX, WAL_FLUSH_BYTES_MAX, WAL_SPARE_FILES};
-use crate::raft::Encoded;
+use crate::limits::{WAL_CLOSED_FILES_MAX, WAL_SPARE_FILES};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -29,33 +29,6 @@ const SPACE_RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the write-ahead log stopped: {0}; check the disk, then start the node again")]
 pub struct WalError(pub Arc<DiskError>);
-
-/// Where a record came to lie.
-#[derive(Debug, Clone)]
-pub struct Placed {
-    /// The file, kept from being reused while this is held.
-    pub file: Rc<WalFile>,
-    /// The record's first byte.
-    pub position: u64,
-    /// Its length with its header.
-    pub bytes: u32,
-}
-
-/// Told where each record of an [`Append`] lies, when it is on stable storage.
-pub trait Placement {
-    /// The record with that header is durable at that place.
-    fn placed(&self, header: &RecordHeader, place: Placed);
-}
-
-/// Records of one group, to become durable together.
-pub struct Append {
-    /// The records, in order.
-    pub records: Vec<(RecordHeader, Encoded)>,
-    /// Told of each record.
-    pub placement: Rc<dyn Placement>,
-    /// Called once when all are durable, or will never be.
-    pub done: Box<dyn FnOnce(Result<(), WalError>)>,
-}
 
 /// How a shard's log is laid out.
 #[derive(Debug, Clone)]
@@ -87,8 +60,22 @@ pub struct WalStats {
     pub queued_bytes: u64,
 }
 
+/// What was found in the log's folder at start.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files with records, oldest first. They stay until they are no longer needed.
+    pub files: Vec<Rc<WalFile>>,
+    /// Alive while any shard still needs any of them.
+    pub needed: Weak<()>,
+    /// The one that was written last.
+    pub newest: Previous,
+    /// Above the number and the sequence of any file.
+    pub next_number: u64,
+}
+
 struct Active {
     file: Rc<WalFile>,
+    sequence: u64,
     position: u64,
     flush_sequence: u64,
 }
@@ -96,8 +83,7 @@ struct Active {
 struct Shared {
     disk: Rc<dyn Disk>,
     options: WalOptions,
-    queue: RefCell<VecDeque<Append>>,
-    queued_bytes: Cell<usize>,
+    queue: RefCell<Queue>,
     wake: Notify,
     active: RefCell<Option<Active>>,
     closed: RefCell<VecDeque<Rc<WalFile>>>,
@@ -106,9 +92,17 @@ struct Shared {
     found: RefCell<VecDeque<Rc<WalFile>>>,
     /// Alive while any shard still needs any found file.
     found_needed: RefCell<Weak<()>>,
+    /// The last of them.
+    found_newest: Previous,
     next_number: Cell<u64>,
     next_sequence: Cell<u64>,
     out_of_space: Cell<bool>,
+    /// A task tries to make the spare for which there was no space.
+    spare_awaited: Cell<bool>,
+    closing: Cell<bool>,
+    /// The flusher has ended: nothing is written any more.
+    has_ended: Cell<bool>,
+    ended: Notify,
     failed: RefCell<Option<WalError>>,
     rotated: Notify,
     stats: Cell<WalStats>,
@@ -120,29 +114,27 @@ struct Shared {
 pub struct Wal(Rc<Shared>);
 
 impl Wal {
-    /// Starts a log in `options.dir` beside the files found there, which stay until they are no
-    /// longer needed. `next_number` is above the number of any of them.
-    pub fn start(
-        disk: Rc<dyn Disk>,
-        options: WalOptions,
-        found: Vec<Rc<WalFile>>,
-        found_needed: Weak<()>,
-        next_number: u64,
-    ) -> Self {
+    /// Starts a log in `options.dir` beside the files found there.
+    pub fn start(disk: Rc<dyn Disk>, options: WalOptions, found: Found) -> Self {
+        let Found { files, needed, newest, next_number } = found;
         let wal = Self(Rc::new(Shared {
             disk,
             options,
             queue: RefCell::default(),
-            queued_bytes: Cell::new(0),
             wake: Notify::new(),
             active: RefCell::new(None),
             closed: RefCell::default(),
             spares: RefCell::default(),
-            found: RefCell::new(found.into()),
-            found_needed: RefCell::new(found_needed),
+            found: RefCell::new(files.into()),
+            found_needed: RefCell::new(needed),
+            found_newest: newest,
             next_number: Cell::new(next_number),
             next_sequence: Cell::new(next_number),
             out_of_space: Cell::new(false),
+            spare_awaited: Cell::new(false),
+            closing: Cell::new(false),
+            has_ended: Cell::new(false),
+            ended: Notify::new(),
             failed: RefCell::new(None),
             rotated: Notify::new(),
             stats: Cell::default(),
@@ -161,15 +153,26 @@ impl Wal {
     /// Queues records. They become durable in the order of the calls.
     pub fn append(&self, append: Append) {
         let shared = &self.0;
-        let failed = shared.failed.borrow().clone();
-        if let Some(error) = failed {
-            (append.done)(Err(error));
+        if shared.has_ended.get() {
+            (append.done)(Err(self.failure().unwrap_or_else(|| self.closed())));
             return;
         }
-        let bytes: usize = append.records.iter().map(|(_, p)| record_bytes(p.len())).sum();
-        shared.queued_bytes.set(shared.queued_bytes.get() + bytes);
-        shared.queue.borrow_mut().push_back(append);
+        shared.queue.borrow_mut().push(append);
         shared.wake.notify_one();
+    }
+
+    /// Writes what is queued and ends the log. Later appends are refused.
+    pub async fn close(&self) {
+        self.0.closing.set(true);
+        self.0.wake.notify_one();
+        while !self.0.has_ended.get() {
+            self.0.ended.notified().await;
+        }
+    }
+
+    fn closed(&self) -> WalError {
+        let source = std::io::Error::other("it was closed");
+        WalError(Arc::new(DiskError::new("append to the log in", &self.0.options.dir, source)))
     }
 
     /// Whether new writes should be let in: space is there, and checkpoints keep up.
@@ -222,7 +225,7 @@ impl Wal {
         WalStats {
             closed_files: self.closed_files() as u64,
             spare_files: self.0.spares.borrow().len() as u64,
-            queued_bytes: self.0.queued_bytes.get() as u64,
+            queued_bytes: self.0.queue.borrow().bytes() as u64,
             ..self.0.stats.get()
         }
     }
@@ -265,6 +268,7 @@ impl Wal {
         let size = file.handle(&**disk).await?.size().await?;
         if own && size == options.file_bytes && spares.borrow().len() < WAL_SPARE_FILES + 1 {
             spares.borrow_mut().push(Rc::clone(file));
+            self.0.out_of_space.set(false);
             return Ok(());
         }
         disk.remove_file(file.path()).await
@@ -272,10 +276,35 @@ impl Wal {
 
     async fn prepare_spare(&self) -> Result<(), DiskError> {
         if self.0.spares.borrow().len() < WAL_SPARE_FILES {
-            let spare = self.create_file().await?;
-            self.0.spares.borrow_mut().push(spare);
+            let spare = self.create_file().await;
+            if spare.as_ref().is_err_and(DiskError::is_out_of_space) {
+                self.await_space();
+            }
+            self.0.spares.borrow_mut().push(spare?);
         }
         Ok(())
+    }
+
+    /// Goes on trying to make a spare: until there is one, or a file that was given up, writes are
+    /// refused, so nothing else would ever ask for one.
+    fn await_space(&self) {
+        if self.0.spare_awaited.replace(true) {
+            return;
+        }
+        let wal = self.clone();
+        drop(runtime::spawn(async move {
+            while wal.0.out_of_space.get() && !wal.0.has_ended.get() {
+                runtime::sleep(SPACE_RETRY).await;
+                if wal.0.spares.borrow().len() >= WAL_SPARE_FILES {
+                    break;
+                }
+                match wal.create_file().await {
+                    Ok(spare) => wal.0.spares.borrow_mut().push(spare),
+                    Err(error) => tracing::warn!(%error, "writes are refused until space is back"),
+                }
+            }
+            wal.0.spare_awaited.set(false);
+        }));
     }
 
     async fn create_file(&self) -> Result<Rc<WalFile>, DiskError> {
@@ -289,40 +318,25 @@ impl Wal {
 
     async fn run(self) {
         loop {
-            let batch = self.next_batch();
-            if batch.is_empty() {
-                self.0.wake.notified().await;
-                continue;
-            }
-            if let Err(error) = self.flush(batch).await {
-                self.fail(error);
+            let batch = self.0.queue.borrow_mut().take_batch();
+            if !batch.is_empty() {
+                if let Err((error, batch)) = self.flush(batch).await {
+                    self.fail(error, batch);
+                    return;
+                }
+            } else if self.0.closing.get() {
+                self.end();
                 return;
+            } else {
+                self.0.wake.notified().await;
             }
         }
     }
 
-    /// Takes what one flush may hold: at least one append, whole appends only.
-    fn next_batch(&self) -> Vec<Append> {
-        let mut queue = self.0.queue.borrow_mut();
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(append) = queue.front() {
-            let more: usize = append.records.iter().map(|(_, p)| record_bytes(p.len())).sum();
-            if !batch.is_empty() && bytes + more > WAL_FLUSH_BYTES_MAX {
-                break;
-            }
-            bytes += more;
-            batch.extend(queue.pop_front());
-        }
-        self.0.queued_bytes.set(self.0.queued_bytes.get() - bytes);
-        batch
-    }
-
-    async fn flush(&self, batch: Vec<Append>) -> Result<(), (WalError, Vec<Append>)> {
+    async fn flush(&self, batch: Vec<Part>) -> Result<(), (WalError, Vec<Part>)> {
         let started = runtime::now();
-        let records = batch.iter().flat_map(|append| &append.records);
-        let records_bytes: usize = records.clone().map(|(_, p)| record_bytes(p.len())).sum();
-        let record_count = records.count();
+        let records_bytes: usize = batch.iter().map(|part| part.bytes).sum();
+        let record_count: usize = batch.iter().map(|part| part.records.len()).sum();
         let bytes = flush_bytes(records_bytes);
         let place = match self.room(bytes as u64).await {
             Ok(place) => place,
@@ -350,7 +364,7 @@ impl Wal {
         file: &Rc<WalFile>,
         position: u64,
         flush_sequence: u64,
-        batch: &[Append],
+        batch: &[Part],
         records_bytes: usize,
     ) -> Result<(), DiskError> {
         let handle = file.handle(&*self.0.disk).await?;
@@ -359,7 +373,7 @@ impl Wal {
         let incarnation = file.incarnation();
         let mut at = FLUSH_HEADER_BYTES;
         let mut count = 0;
-        for (header, payload) in batch.iter().flat_map(|append| &append.records) {
+        for (header, payload) in batch.iter().flat_map(|part| &part.records) {
             at += put_record(&mut out[at..], incarnation, header, payload.pieces());
             count += 1;
         }
@@ -381,9 +395,10 @@ impl Wal {
             active.flush_sequence += 1;
             return Ok(place);
         }
-        let file = self.next_file().await?;
+        let (file, sequence) = self.next_file().await?;
         let closed = self.0.active.borrow_mut().replace(Active {
             file: Rc::clone(&file),
+            sequence,
             position: FILE_HEADER_BYTES as u64 + bytes,
             flush_sequence: 1,
         });
@@ -394,21 +409,24 @@ impl Wal {
         Ok((file, FILE_HEADER_BYTES as u64, 0))
     }
 
-    async fn next_file(&self) -> Result<Rc<WalFile>, DiskError> {
-        let spare = self.0.spares.borrow_mut().pop();
-        let file = match spare {
-            Some(file) => file,
-            None => self.create_file_patiently().await?,
-        };
+    async fn next_file(&self) -> Result<(Rc<WalFile>, u64), DiskError> {
+        let file = self.spare_or_new_file().await?;
         let sequence = self.0.next_sequence.replace(self.0.next_sequence.get() + 1);
+        let previous = self.0.active.borrow().as_ref().map_or(self.0.found_newest, |active| {
+            Previous { sequence: active.sequence, flushes: active.flush_sequence }
+        });
         let Shared { disk, options, .. } = &*self.0;
-        file.begin(&**disk, options.shard, sequence, options.file_bytes).await?;
-        Ok(file)
+        file.begin(&**disk, options.shard, sequence, previous, options.file_bytes).await?;
+        Ok((file, sequence))
     }
 
-    /// Makes a file; waits while there is no space for it.
-    async fn create_file_patiently(&self) -> Result<Rc<WalFile>, DiskError> {
+    /// Waits while there is neither a spare nor space for a new file.
+    async fn spare_or_new_file(&self) -> Result<Rc<WalFile>, DiskError> {
         loop {
+            let spare = self.0.spares.borrow_mut().pop();
+            if let Some(file) = spare {
+                return Ok(file);
+            }
             match self.create_file().await {
                 Err(error) if error.is_out_of_space() => {
                     tracing::warn!(%error, "writes wait until space is back");
@@ -419,26 +437,35 @@ impl Wal {
         }
     }
 
-    fn fail(&self, (error, batch): (WalError, Vec<Append>)) {
+    fn fail(&self, error: WalError, batch: Vec<Part>) {
         tracing::error!(%error, shard = self.0.options.shard, "stopping");
         *self.0.failed.borrow_mut() = Some(error.clone());
-        let queued = std::mem::take(&mut *self.0.queue.borrow_mut());
-        for append in batch.into_iter().chain(queued) {
-            (append.done)(Err(error.clone()));
+        self.end();
+        let queued = self.0.queue.borrow_mut().take_all();
+        for done in batch.into_iter().chain(queued).filter_map(|part| part.done) {
+            done(Err(error.clone()));
         }
+    }
+
+    /// From now on appends are refused.
+    fn end(&self) {
+        self.0.has_ended.set(true);
+        self.0.ended.notify_waiters();
     }
 }
 
 /// Tells everyone that their records are durable.
-fn complete(batch: Vec<Append>, file: &Rc<WalFile>, flush_position: u64) {
+fn complete(batch: Vec<Part>, file: &Rc<WalFile>, flush_position: u64) {
     let mut position = flush_position + FLUSH_HEADER_BYTES as u64;
-    for append in batch {
-        for (header, payload) in &append.records {
+    for part in batch {
+        for (header, payload) in &part.records {
             let taken = record_bytes(payload.len());
             let bytes = u32::try_from(taken).unwrap_or(u32::MAX);
-            append.placement.placed(header, Placed { file: Rc::clone(file), position, bytes });
+            part.placement.placed(header, Placed { file: Rc::clone(file), position, bytes });
             position += taken as u64;
         }
-        (append.done)(Ok(()));
+        if let Some(done) = part.done {
+            done(Ok(()));
+        }
     }
 }
