@@ -3,7 +3,12 @@
 
 mod common;
 
-use common::{Place, describe, lossy, ringspool, run};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Place, describe, lossy, ringspool, run, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn it_runs_on_a_file_and_leaves_nothing_behind() {
@@ -41,4 +46,33 @@ fn without_a_repository_it_takes_the_handbook_and_keeps_the_files_when_asked_to(
     assert_eq!(kept.len(), 1);
     assert!(kept[0].path().join("data/node.toml").exists());
     assert!(text.contains(kept[0].path().to_str().unwrap()), "{text}");
+}
+
+/// Whether a process runs that has the path on its command line.
+fn is_used_by_a_process(path: &Path) -> bool {
+    let path = path.to_str().unwrap();
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        // Processes come and go meanwhile.
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        lossy(&command).contains(path)
+    })
+}
+
+#[test]
+fn a_signal_ends_it_with_its_node_and_its_directory() {
+    let place = Place::new();
+    let temporary = place.file("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = ringspool(&["quickstart"]);
+    command.env("TMPDIR", &temporary);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("a node is up")));
+    assert!(is_used_by_a_process(&temporary));
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+    let output = wait_for(child, "quickstart");
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(!is_used_by_a_process(&temporary), "the node was left behind");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "files were left behind");
 }

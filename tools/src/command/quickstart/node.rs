@@ -1,13 +1,13 @@
 //! The node as a child process, so that it can really be killed.
 //!
 //! Its standard input is a pipe whose other end we hold: when this process goes, however that
-//! happens, the node sees the end of it and stops. On top of that it is killed when dropped.
+//! happens, the node sees the end of it and stops.
 
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -28,7 +28,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an orderly stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running node.
+/// How long a killed process may take to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running node. When dropped, it is killed and waited for: its directory may be removed then.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     child: Child,
@@ -48,38 +51,50 @@ impl NodeProcess {
             .map_err(|source| CommandError::System { action: "find this program", source })?;
         let log = directory.join(LOG_FILE);
         let log_file = open_log(&log)?;
-        let listen = listen.map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut child = Command::new(&program)
             .arg("serve")
             .arg("--data-dir")
             .arg(directory.join(DATA_DIRECTORY))
-            .args(["--listen", &listen, "--admin", "127.0.0.1:0", "--stop-at-stdin-end"])
+            .args([
+                "--listen",
+                &listen.to_string(),
+                "--admin",
+                "127.0.0.1:0",
+                "--stop-at-stdin-end",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
             // Ctrl-C on the terminal is for us; we end the node.
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|source| CommandError::File { action: "start", path: program, source })?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(CommandError::Failed("the node's pipes are missing".to_owned()));
         };
+        // From here on, whatever happens, the process is ended with this.
+        let mut node = NodeProcess { child, _stdin: stdin, listen, log };
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
-        let ready = match timeout(START_TIMEOUT, stdout.read_line(&mut line)).await {
-            Ok(Ok(_)) => listen_address(&line),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        match ready {
-            Some(listen) => Ok(NodeProcess { child, _stdin: stdin, listen, log }),
-            None => Err(not_ready(&log, line.trim())),
+        let read = timeout(START_TIMEOUT, stdout.read_line(&mut line)).await;
+        match listen_address(&line).filter(|_| matches!(read, Ok(Ok(_)))) {
+            Some(listen) => {
+                node.listen = listen;
+                Ok(node)
+            }
+            None => Err(not_ready(&node.log, line.trim())),
         }
     }
 
     /// Where it accepts requests.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Its process, unless it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// SIGKILL, and wait until the process is gone.
@@ -111,6 +126,21 @@ impl NodeProcess {
                 STOP_TIMEOUT.as_secs(),
                 self.log.display()
             ))),
+        }
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // Refused when it has ended already, which is as well.
+        let _ = self.child.start_kill();
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() >= deadline {
+                eprintln!("the node was killed and is not gone yet");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
