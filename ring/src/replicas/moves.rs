@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::assignment::{Assignment, VnodeReplicas};
 use super::member::{Cluster, Use};
-use crate::hash::{Domain, hash_pair};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -164,28 +163,18 @@ impl Assignment {
 /// The steps from `old` to `target`, both normalised.
 pub(super) fn between(old: &Assignment, target: &Assignment, cluster: &Cluster) -> Vec<Move> {
     let mut ranked = Vec::new();
-    let mut receives: BTreeMap<(Reason, usize, u64), u64> = BTreeMap::new();
+    // The n-th step for a receiver comes after the n-1st of all others.
+    let mut turns: BTreeMap<(Reason, usize, Option<u64>), u64> = BTreeMap::new();
     for (vnode, (old, target)) in (0u32..).zip(old.vnodes.iter().zip(&target.vnodes)) {
         let alive = old.nodes.iter().filter(|&&node| cluster.usage(node).is_some()).count();
-        for (order, (reason, step)) in steps(old, target, cluster).into_iter().enumerate() {
-            let hash = hash_pair(Domain::Transfer, u64::from(vnode), order as u64);
-            ranked.push((reason, alive, hash, order, Move { vnode, step, reason }));
+        for (reason, step) in steps(old, target, cluster) {
+            let turn = turns.entry((reason, alive, step.receiver())).or_insert(0);
+            ranked.push((reason, alive, *turn, Move { vnode, step, reason }));
+            *turn += 1;
         }
     }
-    ranked.sort_by_key(|&(reason, alive, hash, order, step)| {
-        (reason, alive, hash, step.vnode, order)
-    });
-    // The n-th step for a receiver comes after the n-1st of all others.
-    let mut turns: Vec<_> = ranked
-        .into_iter()
-        .map(|(reason, alive, _, _, step)| {
-            let turn = receives.entry((reason, alive, step.step.receiver().unwrap_or(0)));
-            let turn = turn.and_modify(|turn| *turn += 1).or_insert(0);
-            (reason, alive, *turn, step)
-        })
-        .collect();
-    turns.sort_by_key(|&(reason, alive, turn, _)| (reason, alive, turn));
-    turns.into_iter().map(|(_, _, _, step)| step).collect()
+    ranked.sort_by_key(|&(reason, alive, turn, _)| (reason, alive, turn));
+    ranked.into_iter().map(|(_, _, _, step)| step).collect()
 }
 
 /// The steps of one virtual node.
