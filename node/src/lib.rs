@@ -36,6 +36,8 @@ pub mod partition;
 pub mod raft;
 pub mod segment;
 pub mod shard;
+#[cfg(test)]
+mod testing;
 pub mod vnode;
 pub mod wal;
 

@@ -102,3 +102,6 @@ pub async fn load(
     state.restore(checkpoint);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

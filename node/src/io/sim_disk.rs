@@ -45,6 +45,7 @@ struct State {
     bytes_read: u64,
     bytes_written: u64,
     yields: bool,
+    sync_yields: usize,
 }
 
 impl State {
@@ -78,9 +79,28 @@ impl SimDisk {
         Self { state: Rc::new(RefCell::new(state)) }
     }
 
+    /// The disk as the first `prefix` operations leave it when the process is killed and the machine
+    /// goes on: all of them are there, and a later crash of the returned disk may still take away
+    /// what no sync covers. It has no faults.
+    #[must_use]
+    pub fn kill_at(&self, prefix: usize) -> Self {
+        let state = self.state.borrow();
+        let journal = state.journal[..prefix].to_vec();
+        let mut now = state.base.clone();
+        journal.iter().for_each(|operation| operation.apply(&mut now));
+        let state = State { base: state.base.clone(), now, journal, ..State::default() };
+        Self { state: Rc::new(RefCell::new(state)) }
+    }
+
     /// Lets every operation yield once before it takes effect, so that others run in between.
     pub fn yield_in_operations(&self, yields: bool) {
         self.state.borrow_mut().yields = yields;
+    }
+
+    /// Lets every sync of a file yield so many times before it takes effect, so that others run
+    /// while it is under way. It covers what had completed when it began.
+    pub fn yield_in_syncs(&self, times: usize) {
+        self.state.borrow_mut().sync_yields = times;
     }
 
     /// After `after` more writes, every write fails with `kind`, until [`SimDisk::heal`].

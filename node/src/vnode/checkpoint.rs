@@ -272,3 +272,6 @@ pub async fn read_durable(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

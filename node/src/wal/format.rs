@@ -334,3 +334,6 @@ pub fn record(bytes: &[u8], at: usize, incarnation: u64) -> Option<RecordView> {
     };
     Some(RecordView { header, start: at, payload: payload_start..payload_end })
 }
+
+#[cfg(test)]
+mod tests;

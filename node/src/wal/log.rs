@@ -416,3 +416,6 @@ impl<A: Application> RaftLogStorage<TypeConfig<A>> for LogStore<A> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,6 @@ pub use log::{GroupLog, LogStore};
 pub use queue::{Append, Placed, Placement, QueuedRecord};
 pub use recovery::{RecoveredRecord, RecoveryError, recover};
 pub use writer::{Found, Wal, WalError, WalOptions, WalStats};
+
+#[cfg(test)]
+mod testing;

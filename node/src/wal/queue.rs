@@ -124,3 +124,6 @@ const fn flush_bytes_max() -> usize {
     };
     flush_bytes(records)
 }
+
+#[cfg(test)]
+mod tests;

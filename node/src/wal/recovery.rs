@@ -198,3 +198,6 @@ impl RecoveredDir {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ impl<'a> Window<'a> {
         Ok(self.bytes.slice(from.min(to)..to))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -469,3 +469,6 @@ fn complete(batch: Vec<Part>, file: &Rc<WalFile>, flush_position: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

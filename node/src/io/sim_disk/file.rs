@@ -70,7 +70,8 @@ pub(super) fn sync_now(state: &RefCell<State>, path: &Path) -> Result<(), DiskEr
         return Err(DiskError::new("sync", path, ErrorKind::NotFound.into()));
     };
     check(&mut state.faults.syncs).map_err(|source| DiskError::new("sync", path, source))?;
-    state.apply(Operation::Sync { inode });
+    let covers = state.journal.len();
+    state.apply(Operation::Sync { inode, covers });
     Ok(())
 }
 
@@ -122,12 +123,19 @@ impl File for SimFile {
 
     fn sync_data(&self) -> DiskFuture<'_, ()> {
         Box::pin(async move {
-            // It covers what completed before it began, so it takes effect before it yields.
+            // It covers what completed before it began.
+            let (covers, yields) = {
+                let state = self.disk.state.borrow();
+                (state.journal.len(), state.sync_yields)
+            };
+            for _ in 0..yields {
+                futures_lite::future::yield_now().await;
+            }
             {
                 let mut state = self.disk.state.borrow_mut();
                 check(&mut state.faults.syncs)
                     .map_err(|source| DiskError::new("sync", &self.path, source))?;
-                state.apply(Operation::Sync { inode: self.inode });
+                state.apply(Operation::Sync { inode: self.inode, covers });
             }
             self.disk.step().await;
             Ok(())

@@ -6,7 +6,7 @@
 
 use super::image::{Image, Node};
 use super::parent;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -48,6 +48,8 @@ pub(super) enum Operation {
     },
     Sync {
         inode: usize,
+        /// How many operations had completed when it began.
+        covers: usize,
     },
     Rename {
         from: PathBuf,
@@ -103,13 +105,14 @@ impl Operation {
 
 /// For each operation, whether a later sync in the list makes it durable.
 fn durable(operations: &[Operation]) -> Vec<bool> {
-    let mut files: BTreeSet<usize> = BTreeSet::new();
+    let mut files: BTreeMap<usize, usize> = BTreeMap::new();
     let mut folders: BTreeSet<&Path> = BTreeSet::new();
     let mut flags = vec![true; operations.len()];
     for (index, operation) in operations.iter().enumerate().rev() {
         flags[index] = match operation {
-            Operation::Sync { inode } => {
-                files.insert(*inode);
+            Operation::Sync { inode, covers } => {
+                let covered = files.entry(*inode).or_default();
+                *covered = (*covered).max(*covers);
                 true
             }
             Operation::SyncFolder { path } => {
@@ -117,7 +120,7 @@ fn durable(operations: &[Operation]) -> Vec<bool> {
                 true
             }
             Operation::Write { inode, .. } | Operation::Truncate { inode, .. } => {
-                files.contains(inode)
+                files.get(inode).is_some_and(|covered| index < *covered)
             }
             Operation::Create { path, .. }
             | Operation::CreateFolder { path }

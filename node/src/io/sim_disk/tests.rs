@@ -130,3 +130,35 @@ fn a_removed_file_is_still_read_through_an_open_handle() {
     assert!(block_on(disk.open(Path::new("/d/f"), OpenMode::Read)).is_err());
     assert_eq!(block_on(file.read_at(4095, 10)).unwrap(), [9]);
 }
+
+#[test]
+fn a_sync_covers_what_had_completed_when_it_began() {
+    let (disk, file) = disk_with_file();
+    disk.yield_in_syncs(3);
+    write(&file, 1, 0);
+    let mut sync = file.sync_data();
+    assert!(block_on(async { futures::poll!(&mut sync) }).is_pending());
+    write(&file, 2, BLOCK as u64);
+    block_on(sync).unwrap();
+    let lost = disk.crash_at(disk.journal_len(), CrashMode::LoseUnsynced);
+    assert_eq!(lost.content(Path::new("/d/f")).unwrap(), [1; BLOCK]);
+}
+
+#[test]
+fn a_killed_process_leaves_what_a_crash_may_still_take() {
+    let (disk, file) = disk_with_file();
+    write(&file, 1, 0);
+    block_on(file.sync_data()).unwrap();
+    write(&file, 2, 0);
+    let killed = disk.kill_at(disk.journal_len());
+    write(&file, 3, 0);
+    assert_eq!(killed.content(Path::new("/d/f")).unwrap(), [2; BLOCK]);
+    let content = |prefix| {
+        let lost = killed.crash_at(prefix, CrashMode::LoseUnsynced);
+        lost.content(Path::new("/d/f")).unwrap()
+    };
+    assert_eq!(content(killed.journal_len()), [1; BLOCK]);
+    let again = block_on(killed.open(Path::new("/d/f"), OpenMode::ReadWrite)).unwrap();
+    block_on(again.sync_data()).unwrap();
+    assert_eq!(content(killed.journal_len()), [2; BLOCK]);
+}
