@@ -6,7 +6,7 @@ mod partition_support;
 use futures::executor::{LocalPool, block_on};
 use futures::task::LocalSpawnExt;
 use partition_support::*;
-use ringspool_node::io::SimDisk;
+use ringspool_node::io::{CrashMode, SimDisk};
 use ringspool_node::partition::{PartitionSettings, ReadError, StorageSettings};
 use ringspool_wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
 use std::cell::Cell;
@@ -112,6 +112,42 @@ fn files_hold_the_batches_back_to_back_and_nothing_else() {
         let expected: Vec<u8> = batches.flat_map(|(_, batch)| batch.to_vec()).collect();
         assert_eq!(expected.len() as u64, segment.bytes);
         assert!(fixture.disk.content(&path).unwrap() == expected, "segment {range:?}");
+    }
+}
+
+#[test]
+fn at_no_time_does_a_file_hold_anything_but_batches_and_zeros() {
+    let mut fixture = Fixture::new(segments_of(40_000), small_storage());
+    for _ in 0..10 {
+        fixture.fill(7, 3_000);
+        fixture.flush(false);
+    }
+    let segments = fixture.partition.segment_infos();
+    for prefix in 0..fixture.disk.journal_len() {
+        let disk = fixture.disk.crash_at(prefix, CrashMode::KeepUnsynced);
+        for (segment, next) in segments.iter().zip(&segments[1..]) {
+            let path = dir_of(ID).join(format!("{:020}.log", segment.base_offset));
+            let Some(content) = disk.content(&path) else { continue };
+            let range = segment.base_offset..next.base_offset;
+            let batches = fixture.log.iter().filter(|(base, _)| range.contains(base));
+            let expected: Vec<u8> = batches.flat_map(|(_, batch)| batch.to_vec()).collect();
+            let end = content.len().min(expected.len());
+            assert!(content[..end] == expected[..end], "after {prefix} operations");
+            assert!(content[end..].iter().all(|byte| *byte == 0), "after {prefix} operations");
+        }
+    }
+}
+
+#[test]
+fn index_blocks_of_earlier_runs_stay() {
+    let mut fixture = Fixture::new(segments_of(64 << 20), small_storage());
+    for _ in 0..3 {
+        fixture.fill(210, 90_000);
+        fixture.flush(false);
+        fixture.forget_clean();
+        fixture.check_log(200_000);
+        assert_eq!(fixture.context.counters().indexes_rebuilt.get(), 0);
+        assert_eq!(fixture.context.counters().indexes_loaded.get(), 1);
     }
 }
 
@@ -348,8 +384,8 @@ fn the_names_of_folders_become_durable_with_the_first_synced_flush() {
     let mut fixture = Fixture::small();
     fixture.fill(20, 9_000);
     fixture.flush(true);
-    let mode = ringspool_node::io::CrashMode::LoseUnsynced;
-    let crashed: SimDisk = fixture.disk.crash_at(fixture.disk.journal_len(), mode);
+    let end = fixture.disk.journal_len();
+    let crashed: SimDisk = fixture.disk.crash_at(end, CrashMode::LoseUnsynced);
     assert_eq!(crashed.files(), [dir_of(ID).join("00000000000000000000.log")]);
     assert!(fixture.disk.files()[0].starts_with(Path::new("/data/topic/7/3")));
 }

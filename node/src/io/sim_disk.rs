@@ -17,7 +17,7 @@ mod image;
 mod journal;
 
 use super::{Disk, DiskError, DiskFuture, File, OpenMode};
-use faults::Faults;
+use faults::{Failure, Faults};
 use file::SimFile;
 use image::{Image, Node};
 pub use journal::CrashMode;
@@ -105,17 +105,26 @@ impl SimDisk {
 
     /// After `after` more writes, every write fails with `kind`, until [`SimDisk::heal`].
     pub fn fail_writes_with(&self, kind: ErrorKind, after: u64) {
-        self.state.borrow_mut().faults.writes = Some((kind, after));
+        let failure = Failure { kind, left: after, once: false };
+        self.state.borrow_mut().faults.writes = Some(failure);
+    }
+
+    /// After `after` more writes, one write fails with `kind`; those that follow succeed.
+    pub fn fail_one_write_with(&self, kind: ErrorKind, after: u64) {
+        let failure = Failure { kind, left: after, once: true };
+        self.state.borrow_mut().faults.writes = Some(failure);
     }
 
     /// After `after` more syncs of files, every one fails with `kind`, until [`SimDisk::heal`].
     pub fn fail_syncs_with(&self, kind: ErrorKind, after: u64) {
-        self.state.borrow_mut().faults.syncs = Some((kind, after));
+        let failure = Failure { kind, left: after, once: false };
+        self.state.borrow_mut().faults.syncs = Some(failure);
     }
 
     /// After `after` more reads, every read fails with `kind`, until [`SimDisk::heal`].
     pub fn fail_reads_with(&self, kind: ErrorKind, after: u64) {
-        self.state.borrow_mut().faults.reads = Some((kind, after));
+        let failure = Failure { kind, left: after, once: false };
+        self.state.borrow_mut().faults.reads = Some(failure);
     }
 
     /// Leaves room for `bytes` more bytes; writes beyond fail with `StorageFull`, until the room is

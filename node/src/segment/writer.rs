@@ -120,6 +120,12 @@ mod tests {
         let (outcome, progress) = write(&disk, 0, 8 * WRITE_BYTES_MAX);
         assert!(outcome.unwrap_err().is_out_of_space());
         assert_eq!(progress, [WRITE_BYTES_MAX, 2 * WRITE_BYTES_MAX]);
+        // Those under way with it may well succeed: they do not make up for it.
+        disk.heal();
+        disk.fail_one_write_with(ErrorKind::Other, 1);
+        let (outcome, progress) = write(&disk, 0, 3 * WRITE_BYTES_MAX);
+        assert!(outcome.is_err());
+        assert_eq!(progress, [WRITE_BYTES_MAX]);
     }
 
     #[test]

@@ -2,8 +2,17 @@
 
 use std::io::{Error, ErrorKind};
 
-/// Fails with the kind once the number of operations that may still succeed is used up.
-pub(super) type Countdown = Option<(ErrorKind, u64)>;
+/// Fails with `kind` once `left`, the number of operations that may still succeed, is used up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failure {
+    pub(super) kind: ErrorKind,
+    pub(super) left: u64,
+    /// Only one operation fails.
+    pub(super) once: bool,
+}
+
+/// A failure that is to come, if one is.
+pub(super) type Countdown = Option<Failure>;
 
 /// The faults that are set.
 #[derive(Debug, Default)]
@@ -18,8 +27,14 @@ pub(super) struct Faults {
 /// Counts one operation against a countdown.
 pub(super) fn check(countdown: &mut Countdown) -> Result<(), Error> {
     match countdown {
-        Some((kind, 0)) => Err((*kind).into()),
-        Some((_, left)) => {
+        Some(Failure { kind, left: 0, once }) => {
+            let error = (*kind).into();
+            if *once {
+                *countdown = None;
+            }
+            Err(error)
+        }
+        Some(Failure { left, .. }) => {
             *left -= 1;
             Ok(())
         }
