@@ -2,7 +2,8 @@
 //! [`crate::config`], with these as bounds or defaults.
 
 use crate::io::BLOCK_BYTES;
-use ringspool_wire::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX};
+use ringspool_wire::HEADER_BYTES;
+use ringspool_wire::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 use std::time::Duration;
 
 /// Size of one WAL file by default, in bytes.
@@ -53,6 +54,9 @@ pub const CONNECTION_REQUESTS_MAX: usize = 1024;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Bytes a response may have by default when a fetch asks for more.
 pub const FETCH_BYTES_MAX: usize = 8 << 20;
+/// Bytes of batches that fit into a response beside its message, whatever shards they come from.
+pub const RESPONSE_BATCHES_BYTES_MAX: usize =
+    (FRAME_BYTES_MAX - MESSAGE_BYTES_MAX) as usize - HEADER_BYTES;
 /// Longest time a fetch may wait for data.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Responses gathered into one write to the socket, in bytes.
@@ -89,3 +93,7 @@ const _: () = assert!(
 const _: () = assert!(SHARD_BYTES_MAX >= CONNECTION_BYTES_MAX);
 const _: () = assert!(SEGMENT_FLUSH_BYTES < DIRTY_BYTES_MAX);
 const _: () = assert!(FETCH_BYTES_MAX >= BATCH_BYTES_MAX as usize);
+const _: () = assert!(
+    RESPONSE_BATCHES_BYTES_MAX >= FETCH_BYTES_MAX,
+    "a response can hold what a fetch gets of its first partition"
+);

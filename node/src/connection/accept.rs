@@ -130,9 +130,8 @@ enum Refusal {
 }
 
 async fn read_hello(frames: &mut Frames) -> Result<Option<(HelloRequest, u32)>, Refusal> {
-    let refuse = |code, text: &str, header: Option<&FrameHeader>| {
+    let refuse = |code, text: &str, api: u8, correlation: u32| {
         let error = ErrorResponse::new(code, text);
-        let (api, correlation) = header.map_or((0, 0), |header| (header.api, header.correlation));
         Refusal::Frame(error.encode(api, correlation))
     };
     if !frames.begin().await.map_err(Refusal::Io)? {
@@ -141,22 +140,23 @@ async fn read_hello(frames: &mut Frames) -> Result<Option<(HelloRequest, u32)>, 
     let header = match frames.header().await {
         Ok(header) => header,
         Err(ReadFrameError::Io(error)) => return Err(Refusal::Io(error)),
-        Err(ReadFrameError::Frame(error)) => {
-            return Err(refuse(error.code(), &error.to_string(), None));
+        Err(ReadFrameError::Frame { error, api, correlation }) => {
+            return Err(refuse(error.code(), &error.to_string(), api, correlation));
         }
     };
+    let (api, correlation) = (header.api, header.correlation);
     if !(VERSION_MIN..=VERSION_MAX).contains(&header.version) {
         return Err(Refusal::Frame(unsupported_version(&header)));
     }
     if header.api != Api::Hello as u8 || header.is_response() {
         let text = "the first request of a connection must be Hello";
-        return Err(refuse(ErrorCode::HelloRequired, text, Some(&header)));
+        return Err(refuse(ErrorCode::HelloRequired, text, api, correlation));
     }
     let body = match frames.body(header.body_bytes()).await {
         Ok(body) => body,
         Err(ReadFrameError::Io(error)) => return Err(Refusal::Io(error)),
-        Err(ReadFrameError::Frame(error)) => {
-            return Err(refuse(error.code(), &error.to_string(), Some(&header)));
+        Err(ReadFrameError::Frame { error, .. }) => {
+            return Err(refuse(error.code(), &error.to_string(), api, correlation));
         }
     };
     match Request::decode(&header, body) {
@@ -168,7 +168,7 @@ async fn read_hello(frames: &mut Frames) -> Result<Option<(HelloRequest, u32)>, 
         }
         Ok(_) => unreachable!("the header says that it is a Hello"),
         Err(error) => {
-            Err(refuse(ErrorCode::MalformedMessage, &error.to_string(), Some(&header)))
+            Err(refuse(ErrorCode::MalformedMessage, &error.to_string(), api, correlation))
         }
     }
 }

@@ -15,9 +15,16 @@ pub(super) enum ReadFrameError {
     /// The connection broke, or ended inside a frame.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The bytes are not a frame; where the next one would start is unknown.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
+    /// The bytes are not a frame, or one that is too large to be taken or skipped.
+    #[error("{error}")]
+    Frame {
+        /// What is wrong.
+        error: FrameError,
+        /// The api of a frame that is too large; otherwise 0.
+        api: u8,
+        /// Its correlation id, so that the client knows which request it was; otherwise 0.
+        correlation: u32,
+    },
 }
 
 /// The reading half of a connection, as frames.
@@ -67,7 +74,27 @@ impl Frames {
         let front = self.buffer.split_to(HEADER_BYTES);
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(&front);
-        Ok(FrameHeader::decode(&header, FRAME_BYTES_MAX)?)
+        FrameHeader::decode(&header, FRAME_BYTES_MAX).map_err(|error| {
+            let (api, correlation) = match error {
+                FrameError::BadMagic { .. } => (0, 0),
+                FrameError::MessageTooLarge { .. } | FrameError::TooLarge { .. } => {
+                    let [_, _, _, api, _, _, _, _, c0, c1, c2, c3, ..] = header;
+                    (api, u32::from_le_bytes([c0, c1, c2, c3]))
+                }
+            };
+            ReadFrameError::Frame { error, api, correlation }
+        })
+    }
+
+    /// Waits until the first of the next `bytes` bytes are there: all of a small body, enough of a
+    /// large one to see that it really comes.
+    pub(super) async fn body_begins(&mut self, bytes: usize) -> io::Result<()> {
+        while self.buffer.len() < bytes.min(SOCKET_READ_BYTES / 2) {
+            if self.fill().await? == 0 {
+                return Err(cut_off());
+            }
+        }
+        Ok(())
     }
 
     /// The next `bytes` bytes.

@@ -72,17 +72,19 @@ async fn read_requests(
         let header = match frames.header().await {
             Ok(header) => header,
             Err(ReadFrameError::Io(error)) => return Err(error),
-            Err(ReadFrameError::Frame(error)) => {
+            Err(ReadFrameError::Frame { error, api, correlation }) => {
                 shard.stats.malformed_frames.add(1);
                 let error = ErrorResponse::new(error.code(), error.to_string());
                 let room = room(shard, &budget, HEADER_BYTES).await;
-                let answer = Answer::frame(error.encode(0, 0));
+                let answer = Answer::frame(error.encode(api, correlation));
                 // The writing half ends with the connection; either way nothing more is read.
                 let finished = Finished { answer, _room: room };
                 drop(pending.send(std::future::ready(finished).boxed_local()).await);
                 return Ok(());
             }
         };
+        // Room is for bytes that come: a header with nothing behind it takes none from others.
+        frames.body_begins(header.body_bytes()).await?;
         // The time to wait for room is the node's, not the client's.
         watched.frame_ends();
         let room = room(shard, &budget, HEADER_BYTES + header.body_bytes()).await;
@@ -90,7 +92,7 @@ async fn read_requests(
         let body = match frames.body(header.body_bytes()).await {
             Ok(body) => body,
             Err(ReadFrameError::Io(error)) => return Err(error),
-            Err(ReadFrameError::Frame(error)) => return Err(io::Error::other(error)),
+            Err(ReadFrameError::Frame { error, .. }) => return Err(io::Error::other(error)),
         };
         watched.frame_ends();
         let started = runtime::now();

@@ -5,7 +5,7 @@ use super::Shard;
 use super::mailbox::{Asked, Message, Read, ReadReply};
 use super::route::{find, stopped};
 use crate::io::runtime;
-use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX};
+use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX, RESPONSE_BATCHES_BYTES_MAX};
 use crate::partition::{Partition, PartitionId, ReadError};
 use bytes::Bytes;
 use futures::future::{join_all, select_all};
@@ -35,12 +35,13 @@ impl Shard {
         let bytes_min = (request.bytes_min as usize).min(bytes_max);
         loop {
             let mut room = self.sessions.admit_response(bytes_max).await;
-            let results = self.read_parts(&request.parts, bytes_max).await;
+            let mut results = self.read_parts(&request.parts, bytes_max).await;
             let outcomes = results.iter().map(|result| &result.outcome);
             let failed = outcomes.clone().any(Result::is_err);
             let bytes: usize = outcomes.flatten().flatten().map(Bytes::len).sum();
             if failed || bytes >= bytes_min || runtime::now() >= deadline {
                 // A first batch larger than asked for is sent all the same.
+                fit_into_frame(&mut results);
                 let used = room.split(bytes.min(bytes_max));
                 let used = used.unwrap_or_else(|| unreachable!("it is no more than was asked"));
                 return (FetchResponse { results }, used);
@@ -152,7 +153,7 @@ impl Shard {
         reply
     }
 
-    fn unreadable(&self, partition: &Partition, error: &ReadError) -> ApiError {
+    pub(super) fn unreadable(&self, partition: &Partition, error: &ReadError) -> ApiError {
         let code = match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadError::Damaged { .. } => ErrorCode::DamagedData,
@@ -213,6 +214,19 @@ impl Shard {
         }
         // Whether something came or the time ran out, the caller reads again.
         drop(runtime::timeout(left, select_all(waits)).await);
+    }
+}
+
+/// Takes out what a frame has no room for: each shard may give one batch more than was asked of it,
+/// and each partition's first. The next fetch gets it.
+fn fit_into_frame(results: &mut [FetchResult]) {
+    let mut left = RESPONSE_BATCHES_BYTES_MAX;
+    for batches in results.iter_mut().filter_map(|result| result.outcome.as_mut().ok()) {
+        let bytes = batches.iter().map(Bytes::len).sum();
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => batches.clear(),
+        }
     }
 }
 

@@ -53,10 +53,8 @@ impl Shard {
             }
             timestamp => {
                 let found = partition.offset_for_timestamp(timestamp).await;
-                let (offset, timestamp) = found.map_err(|error| {
-                    self.stats.read_faults.add(1);
-                    ApiError::new(ErrorCode::DamagedData, error.to_string())
-                })?;
+                let (offset, timestamp) =
+                    found.map_err(|error| self.unreadable(&partition, &error))?;
                 Ok(OffsetFound { offset, timestamp })
             }
         }

@@ -17,6 +17,9 @@ use ringspool_wire::{
 };
 use std::rc::Rc;
 
+/// Replicas of a topic whose creator leaves it to the cluster.
+const REPLICAS_DEFAULT: u16 = 1;
+
 impl Shard {
     /// Nodes, topics, and where each partition is served.
     #[must_use]
@@ -171,7 +174,10 @@ impl Shard {
         let command = Command::CreateTopic {
             name: request.name,
             partitions: request.partitions,
-            replicas: request.replicas,
+            replicas: match request.replicas {
+                0 => REPLICAS_DEFAULT,
+                replicas => replicas,
+            },
             settings,
             created_ms: runtime::wall_ms(),
         };
