@@ -98,27 +98,24 @@ impl LoadReport {
 
     /// Name and text of each row for people.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let latency = &self.latency_us;
+        let (latency, mb) = (&self.latency_us, self.bytes as f64 / 1e6);
+        let request = if self.workload == "consume" { "read" } else { "request" };
         let mut rows = vec![
             (self.workload, self.load_text()),
             ("topic", self.topic_text()),
-            (
-                "records",
-                format!("{} ({:.1} MB) in {:.2} s", self.records, self.mb(), self.elapsed_s),
-            ),
+            ("records", format!("{} ({:.1} MB) in {:.2} s", self.records, mb, self.elapsed_s)),
             ("rate", format!("{:.0} records/s, {:.1} MB/s", self.records_per_s, self.mb_per_s)),
             (
                 "latency us",
                 format!(
-                    "p50 {:.0}, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, p99.99 {:.0}, max {:.0} ({} {})",
+                    "p50 {:.0}, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, p99.99 {:.0}, max {:.0} ({})",
                     latency.p50,
                     latency.p90,
                     latency.p99,
                     latency.p999,
                     latency.p9999,
                     latency.max,
-                    self.requests,
-                    if self.workload == "consume" { "reads" } else { "requests" },
+                    several(self.requests, request),
                 ),
             ),
         ];
@@ -150,21 +147,21 @@ impl LoadReport {
             None => "to the end".to_owned(),
         };
         if self.workload == "consume" {
-            return format!("{} consumers, {limit}", settings.consumers);
+            return format!("{}, {limit}", several(settings.consumers.into(), "consumer"));
         }
         format!(
-            "{} producers, {} in flight each (closed loop), {} records of {} B a request, \
-             acks {}, {limit}",
-            settings.producers,
-            settings.in_flight,
-            settings.batch,
+            "{}, {} in flight each (closed loop), {} of {} B a request, acks {}, {limit}",
+            several(settings.producers.into(), "producer"),
+            several(settings.in_flight.into(), "request"),
+            several(settings.batch.into(), "record"),
             settings.record_bytes,
             name_of(settings.acks),
         )
     }
 
     fn topic_text(&self) -> String {
-        format!("{}, {} partitions", self.settings.topic, self.settings.partitions.unwrap_or(1))
+        let partitions = self.settings.partitions.unwrap_or(1);
+        format!("{}, {}", self.settings.topic, several(partitions.into(), "partition"))
     }
 
     fn device_text(&self, device: &DeviceMark) -> String {
@@ -197,10 +194,11 @@ impl LoadReport {
         }
         text
     }
+}
 
-    fn mb(&self) -> f64 {
-        self.bytes as f64 / 1e6
-    }
+/// `1 record`, `2 records`.
+fn several(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]

@@ -42,8 +42,13 @@ pub(crate) struct Global {
     #[arg(value_name = "HOST:PORT[,HOST:PORT]...", value_delimiter = ',')]
     #[arg(value_parser = parse::server)]
     pub(crate) server: Vec<String>,
+    // A flag, except behind `bench`, where a file may be named: `--json FILE`. Both must have one id
+    // and one type, for clap carries the value of a global option up and down the command line.
     /// Print results as JSON instead of text.
-    #[arg(long, global = true)]
+    #[arg(id = "json", long = "json", global = true, num_args = 0, default_missing_value = "-")]
+    pub(crate) json_to: Option<String>,
+    /// Whether `json_to` is set: filled in by `command::run`.
+    #[arg(skip)]
     pub(crate) json: bool,
 }
 
@@ -58,6 +63,9 @@ pub(crate) enum Command {
     Consume(ConsumeArgs),
     Dump(DumpArgs),
     Doctor(DoctorArgs),
+    /// Measure how fast a node is, and what the machine can do
+    #[command(subcommand, after_help = BENCH_EXAMPLES)]
+    Bench(BenchCommand),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -327,6 +335,88 @@ pub(crate) struct DoctorArgs {
     pub(crate) data_dir: PathBuf,
 }
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  ringspool bench produce --embedded                     a node of its own, started and stopped
+  ringspool bench produce --embedded --batch 1000 --duration 30 --json result.json
+  ringspool bench produce --server 192.0.2.10:7400 --producers 4 --partitions 12 --in-flight 5
+  ringspool bench consume --embedded --cold --count 5000000
+  ringspool bench device --data-dir /var/lib/ringspool
+
+Closed loop: a request is sent when another one was acknowledged. Rates are bytes of record values
+over the wall time of the whole run (1 MB = 10^6 bytes). consume checks every record: number, order
+and content. Ctrl-C ends a run early; its report is still written. Exit code 1 if anything failed,
+or the run was interrupted.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Write records, and measure how fast they are acknowledged
+    #[command(after_help = BENCH_EXAMPLES)]
+    Produce(BenchLoadArgs),
+    /// Read everything in the topic from its start and check it; write it first if it is not there
+    #[command(after_help = BENCH_EXAMPLES)]
+    Consume {
+        #[command(flatten)]
+        load: BenchLoadArgs,
+        /// Restart the node before reading, so that everything comes from disk
+        #[arg(long, requires = "embedded")]
+        cold: bool,
+    },
+    /// Measure the disk and the loopback without a node
+    #[command(after_help = BENCH_EXAMPLES)]
+    Device(BenchDeviceArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchLoadArgs {
+    /// Start a node in a fresh directory below TMPDIR and stop it at the end
+    #[arg(long)]
+    pub(crate) embedded: bool,
+    /// Topic to use; made if it does not exist
+    #[arg(long, value_name = "NAME", default_value = "ringspool-bench")]
+    pub(crate) topic: String,
+    /// Threads that write, each with connections of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) producers: u32,
+    /// Threads that read, each with partitions and connections of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) consumers: u32,
+    /// Partitions of the topic [default: as it is; 1 if it is made]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) partitions: Option<u32>,
+    /// Size of each record's value, at least 24
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse::bytes)]
+    pub(crate) record_bytes: u64,
+    /// Records in each request
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) batch: u32,
+    /// Requests that each producer keeps in flight
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) in_flight: u32,
+    /// When a request counts as acknowledged
+    #[arg(long, value_enum, default_value_t = AcksArg::Quorum)]
+    pub(crate) acks: AcksArg,
+    /// Run so many seconds, after one more that does not count [default for produce: 10]
+    #[arg(long, value_name = "S", value_parser = parse::seconds, conflicts_with = "count")]
+    pub(crate) duration: Option<f64>,
+    /// Run so many records, all of which count [default for consume: what is there, or 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Write the report as JSON to a file as well; - prints it in place of the table
+    #[arg(id = "json", long = "json", value_name = "FILE|-", num_args = 1)]
+    pub(crate) json: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchDeviceArgs {
+    /// Directory on the device; a file of up to 1 GiB is made there and removed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Write the report as JSON to a file as well; - prints it in place of the table
+    #[arg(id = "json", long = "json", value_name = "FILE|-", num_args = 1)]
+    pub(crate) json: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -344,8 +434,25 @@ mod tests {
         for line in ["--json --server a:1,b:2 topic list", "topic list --server a:1,b:2 --json"] {
             let words = std::iter::once("ringspool").chain(line.split(' '));
             let cli = Cli::try_parse_from(words).unwrap();
-            assert!(cli.global.json, "{line}");
+            assert_eq!(cli.global.json_to.as_deref(), Some("-"), "{line}");
             assert_eq!(cli.global.server, ["a:1", "b:2"], "{line}");
+        }
+    }
+
+    #[test]
+    fn bench_takes_a_file_where_other_commands_have_a_flag() {
+        for (line, expected) in [
+            ("bench produce", None),
+            ("bench produce --json out.json --batch 7", Some("out.json")),
+            ("bench produce --json=out.json --batch 7", Some("out.json")),
+            ("bench produce --json - --batch 7", Some("-")),
+            ("--json bench produce --batch 7", Some("-")),
+        ] {
+            let words = std::iter::once("ringspool").chain(line.split(' '));
+            let cli = Cli::try_parse_from(words).unwrap();
+            let Command::Bench(BenchCommand::Produce(args)) = cli.command else { panic!("{line}") };
+            assert_eq!(args.json.as_deref(), expected, "{line}");
+            assert_eq!(args.batch, if line == "bench produce" { 100 } else { 7 }, "{line}");
         }
     }
 
@@ -378,6 +485,12 @@ mod tests {
             "serve --shards 0",
             "serve --listen nowhere",
             "topic list --server nowhere",
+            "bench",
+            "bench produce --json",
+            "bench produce --count 1 --duration 1",
+            "bench produce --cold",
+            "bench consume --cold",
+            "bench device",
         ] {
             let words = std::iter::once("ringspool").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).unwrap_err();

@@ -1,5 +1,6 @@
 //! The subcommands, one file or folder each.
 
+pub(crate) mod bench;
 pub(crate) mod consume;
 pub(crate) mod doctor;
 pub(crate) mod dump;
@@ -24,7 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the chosen subcommand to its end.
 pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
-    let Cli { global, command } = cli;
+    let Cli { mut global, command } = cli;
+    global.json = global.json_to.is_some();
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Quickstart(args) => quickstart::run(&global, &args),
@@ -33,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Consume(args) => on_runtime(consume::run(&global, &args)),
         Command::Dump(args) => dump::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
+        Command::Bench(command) => bench::run(&global, &command),
     }
 }
 

@@ -10,7 +10,7 @@
 
 mod input;
 mod ledger;
-mod node;
+pub(crate) mod node;
 mod read;
 mod report;
 mod write;
