@@ -2,6 +2,7 @@
 //! talk to it. Nothing here sleeps: everything waits for a line, an end of a process, or a deadline.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
+pub mod raw;
 pub mod text;
 
 use std::fs::{self, File};
@@ -29,6 +30,11 @@ pub struct Place {
 impl Place {
     pub fn new() -> Place {
         Place { directory: TempDir::new().unwrap() }
+    }
+
+    /// One below a directory, which may be on another file system.
+    pub fn new_in(directory: &Path) -> Place {
+        Place { directory: TempDir::new_in(directory).unwrap() }
     }
 
     pub fn data(&self) -> PathBuf {
