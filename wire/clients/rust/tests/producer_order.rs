@@ -203,8 +203,10 @@ async fn a_new_producer_id_never_stores_a_batch_twice() {
     fake.fail(Api::Produce, 0, Fault::Hold(gate.clone()));
     fake.fail(Api::Produce, 1, Fault::Hold(gate.clone()));
     fake.fail(Api::Produce, 2, Fault::DropAfter);
-    // Sent again, the first is refused for good, as if the node could not read it any more.
+    // Sent again, the first is refused for good, as if the node could not read it any more, and
+    // the others are lost once more: they may be stored, and only the node knows.
     fake.fail(Api::Produce, 3, Fault::RefuseParts(ErrorCode::InvalidBatch));
+    fake.fail(Api::Produce, 4, Fault::DropBefore);
     let mut deliveries = Vec::new();
     for n in 0..3 {
         deliveries.extend(send(&producer, n..n + 1).await);

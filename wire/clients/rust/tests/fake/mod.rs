@@ -47,6 +47,8 @@ pub struct State {
     /// Produce requests that were taken in and not answered, now and at most.
     pub in_flight: usize,
     pub in_flight_most: usize,
+    /// Answers to fetches that were held up and have gone out.
+    pub released: usize,
     /// What Hello says of the largest frame.
     pub frame_bytes_max: u32,
 }
@@ -89,6 +91,7 @@ impl Fake {
             next_connection: 0,
             in_flight: 0,
             in_flight_most: 0,
+            released: 0,
             frame_bytes_max: ringspool_wire::FRAME_BYTES_MAX,
         };
         let address = listener.local_addr().unwrap();

@@ -138,10 +138,11 @@ impl Session {
             let gate = if let Some(Fault::Hold(gate)) = fault { Some(gate) } else { None };
             tasks.spawn(async move {
                 let response = fetch_when_there(&shared, &fetch, shard, refused).await;
-                if let Some(gate) = gate {
-                    gate.passed().await;
-                }
+                let Some(gate) = gate else { return send(response, correlation) };
+                gate.passed().await;
                 send(response, correlation);
+                shared.state.lock().unwrap().released += 1;
+                shared.changed.notify_waiters();
             });
             return;
         }
