@@ -46,6 +46,8 @@ pub const FREE_BYTES_MIN: u64 = 256 << 20;
 
 /// Bytes one connection may have in flight: requests being carried out and responses not yet sent.
 pub const CONNECTION_BYTES_MAX: usize = 32 << 20;
+/// Bytes of fetched batches that one connection may have waiting to be sent.
+pub const CONNECTION_ANSWERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
 /// Bytes all connections of a shard may have in flight.
 pub const SHARD_BYTES_MAX: usize = 128 << 20;
 /// Requests one connection may have in flight.

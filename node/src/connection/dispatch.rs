@@ -1,5 +1,6 @@
 //! From a request to what carries it out.
 
+use super::sessions::{AnswerRoom, AnswerShare};
 use crate::shard::Shard;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -7,14 +8,13 @@ use ringspool_wire::{
     Acks, Api, ApiError, ErrorCode, ErrorResponse, Frame, FrameHeader, Request, Response,
 };
 use std::rc::Rc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A response on its way to the socket, or nothing when none was asked for.
 pub(super) struct Answer {
     frame: Option<Frame>,
     is_error: bool,
-    /// The part of the shard's budget that fetched batches take up.
-    _room: Option<OwnedSemaphorePermit>,
+    /// What fetched batches take up.
+    _room: Option<AnswerRoom>,
 }
 
 impl Answer {
@@ -32,7 +32,7 @@ impl Answer {
         Self { frame: None, is_error: false, _room: None }
     }
 
-    fn holding(mut self, room: OwnedSemaphorePermit) -> Self {
+    fn holding(mut self, room: AnswerRoom) -> Self {
         self._room = Some(room);
         self
     }
@@ -61,6 +61,7 @@ pub(super) async fn dispatch(
     shard: &Rc<Shard>,
     header: &FrameHeader,
     request: Request,
+    share: &AnswerShare,
 ) -> LocalBoxFuture<'static, Answer> {
     let (api, correlation) = (request.api(), header.correlation);
     let shard = Rc::clone(shard);
@@ -77,11 +78,14 @@ pub(super) async fn dispatch(
             }
             .boxed_local()
         }
-        Request::Fetch(fetch) => async move {
-            let (response, room) = shard.fetch(fetch).await;
-            Answer::response(&Response::Fetch(response), api, correlation).holding(room)
+        Request::Fetch(fetch) => {
+            let share = share.clone();
+            async move {
+                let (response, room) = shard.fetch(fetch, &share).await;
+                Answer::response(&Response::Fetch(response), api, correlation).holding(room)
+            }
+            .boxed_local()
         }
-        .boxed_local(),
         other => async move {
             let response = carry_out(&shard, other).await.unwrap_or_else(|error| {
                 Response::Error(ErrorResponse::new(error.code, error.message))

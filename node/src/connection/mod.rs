@@ -14,4 +14,4 @@ mod session;
 mod sessions;
 
 pub use accept::{HandedOver, accept, adopt};
-pub use sessions::Sessions;
+pub use sessions::{AnswerRoom, AnswerShare, Sessions};

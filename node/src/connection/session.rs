@@ -7,7 +7,7 @@
 use super::accept::unsupported_version;
 use super::dispatch::{Answer, dispatch};
 use super::frames::{Frames, ReadFrameError};
-use super::sessions::{Watched, acquire};
+use super::sessions::{AnswerShare, Watched, acquire};
 use crate::io::{StreamWriter, runtime};
 use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, SOCKET_WRITE_BYTES};
 use crate::shard::Shard;
@@ -66,6 +66,7 @@ async fn read_requests(
     pending: mpsc::Sender<Pending>,
 ) -> io::Result<()> {
     let budget = Arc::new(Semaphore::new(CONNECTION_BYTES_MAX));
+    let share = AnswerShare::default();
     while frames.begin().await? {
         crate::io::note_activity();
         watched.frame_begins();
@@ -99,7 +100,7 @@ async fn read_requests(
         let answer = match check(&header) {
             Some(refusal) => std::future::ready(Answer::frame(refusal)).boxed_local(),
             None => match Request::decode(&header, body) {
-                Ok(request) => dispatch(shard, &header, request).await,
+                Ok(request) => dispatch(shard, &header, request, &share).await,
                 Err(error) => {
                     let error = ErrorResponse::new(ErrorCode::MalformedMessage, error.to_string());
                     let frame = error.encode(header.api, header.correlation);

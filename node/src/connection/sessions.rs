@@ -3,7 +3,7 @@
 
 use crate::io::{StreamCloser, runtime};
 use crate::limits::{
-    CONNECTIONS_MAX, FRAME_DEADLINE, HANDSHAKE_DEADLINE, IDLE_DEADLINE, SHARD_BYTES_MAX,
+    CONNECTION_ANSWERS_BYTES_MAX, CONNECTIONS_MAX, FRAME_DEADLINE, HANDSHAKE_DEADLINE, IDLE_DEADLINE, SHARD_BYTES_MAX,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -55,6 +55,34 @@ impl Watched {
     pub(super) fn write_ends(&self) {
         self.write_by.set(None);
         self.idle_since.set(runtime::now());
+    }
+}
+
+/// How much of its shard's budget for fetched batches one connection may take up.
+#[derive(Clone)]
+pub struct AnswerShare(Arc<Semaphore>);
+
+impl Default for AnswerShare {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CONNECTION_ANSWERS_BYTES_MAX)))
+    }
+}
+
+/// Room that fetched batches take up until they are sent.
+pub struct AnswerRoom {
+    connection: OwnedSemaphorePermit,
+    shard: OwnedSemaphorePermit,
+}
+
+impl AnswerRoom {
+    /// Gives back all but `bytes` bytes, which are no more than were asked for.
+    #[must_use]
+    pub fn shrink(mut self, bytes: usize) -> Self {
+        let keep = |permit: &mut OwnedSemaphorePermit| {
+            let kept = permit.split(bytes);
+            kept.unwrap_or_else(|| unreachable!("it is no more than was asked"))
+        };
+        Self { connection: keep(&mut self.connection), shard: keep(&mut self.shard) }
     }
 }
 
@@ -139,9 +167,11 @@ impl Sessions {
         acquire(&self.requests, bytes).await
     }
 
-    /// Room for `bytes` bytes of fetched batches, kept while the permit lives.
-    pub async fn admit_response(&self, bytes: usize) -> OwnedSemaphorePermit {
-        acquire(&self.responses, bytes).await
+    /// Room for `bytes` bytes of fetched batches: of its connection's share first, so that one whose
+    /// client does not read waits by itself.
+    pub async fn admit_response(&self, share: &AnswerShare, bytes: usize) -> AnswerRoom {
+        let connection = acquire(&share.0, bytes).await;
+        AnswerRoom { connection, shard: acquire(&self.responses, bytes).await }
     }
 
     /// Begins to stop: no new connections, no new requests.
@@ -158,7 +188,7 @@ impl Sessions {
     }
 
     /// Resolves when stopping has begun.
-    pub(super) async fn stopping(&self) {
+    pub async fn stopping(&self) {
         let notified = self.stopping.notified();
         if !self.is_stopping.get() {
             notified.await;

@@ -4,6 +4,7 @@
 use super::Shard;
 use super::mailbox::{Asked, Message, Read, ReadReply};
 use super::route::{find, stopped};
+use crate::connection::{AnswerRoom, AnswerShare};
 use crate::io::runtime;
 use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX, RESPONSE_BATCHES_BYTES_MAX};
 use crate::partition::{Partition, PartitionId, ReadError};
@@ -14,7 +15,6 @@ use ringspool_wire::{ApiError, ErrorCode, FetchPart, FetchRequest, FetchResponse
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Parts of a request that belong to one shard.
 #[derive(Default)]
@@ -24,17 +24,18 @@ struct Share {
 }
 
 impl Shard {
-    /// Carries out a fetch. The permit is the room that the batches take up until they are sent.
+    /// Carries out a fetch of a connection. The room is what the batches take up until they are sent.
     pub async fn fetch(
         self: &Rc<Self>,
         request: FetchRequest,
-    ) -> (FetchResponse, OwnedSemaphorePermit) {
+        share: &AnswerShare,
+    ) -> (FetchResponse, AnswerRoom) {
         let wait = Duration::from_millis(u64::from(request.wait_ms_max)).min(FETCH_WAIT_MAX);
         let deadline = runtime::now() + wait;
         let bytes_max = (request.bytes_max as usize).min(FETCH_BYTES_MAX);
         let bytes_min = (request.bytes_min as usize).min(bytes_max);
         loop {
-            let mut room = self.sessions.admit_response(bytes_max).await;
+            let room = self.sessions.admit_response(share, bytes_max).await;
             let mut results = self.read_parts(&request.parts, bytes_max).await;
             let outcomes = results.iter().map(|result| &result.outcome);
             let failed = outcomes.clone().any(Result::is_err);
@@ -42,9 +43,7 @@ impl Shard {
             if failed || bytes >= bytes_min || runtime::now() >= deadline {
                 // A first batch larger than asked for is sent all the same.
                 fit_into_frame(&mut results);
-                let used = room.split(bytes.min(bytes_max));
-                let used = used.unwrap_or_else(|| unreachable!("it is no more than was asked"));
-                return (FetchResponse { results }, used);
+                return (FetchResponse { results }, room.shrink(bytes.min(bytes_max)));
             }
             drop(room);
             self.wait_any(&results, deadline).await;
