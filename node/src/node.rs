@@ -264,22 +264,27 @@ impl NodeHandle {
         }
     }
 
+    /// Sends every shard a message and waits for all answers. A shard that has ended gives none.
+    fn tell_all(&self, message: impl Fn(oneshot::Sender<()>) -> Message) {
+        let mut answers = Vec::new();
+        for shard in 0..self.shards() {
+            let (reply, answer) = oneshot::channel();
+            if self.mailboxes.send_blocking(shard, message(reply)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            drop(answer.blocking_recv());
+        }
+    }
+
     /// Stops in good order: no new requests, those in flight are answered, checkpoints are made.
     ///
     /// # Errors
     /// When a shard did not end as it should; what was acknowledged is safe all the same.
     pub fn stop(mut self) -> Result<(), StopError> {
-        let mut stopping = Vec::new();
-        for shard in 0..self.shards() {
-            let (reply, stopped) = oneshot::channel();
-            if self.mailboxes.send_blocking(shard, Message::Stop { reply }).is_ok() {
-                stopping.push(stopped);
-            }
-        }
-        for stopped in stopping {
-            // A shard that ended before it could answer is seen below.
-            drop(stopped.blocking_recv());
-        }
+        self.tell_all(|reply| Message::Drain { reply });
+        self.tell_all(|reply| Message::Stop { reply });
         if let Some(admin) = self.admin.take() {
             admin.stop(STOP_DEADLINE);
         }

@@ -138,7 +138,7 @@ pub enum FrameError {
     /// The connection does not speak this protocol, or has lost its place in the stream.
     #[error(
         "the frame begins with {found:#06x} and not with {FRAME_MAGIC:#06x}: the peer does not \
-         speak Ringspool's protocol on this port; check the address and TLS settings"
+         speak Ringspool's protocol on this port; check the address and the port"
     )]
     BadMagic {
         /// The first two bytes.

@@ -23,7 +23,7 @@ pub enum ReadError {
     /// The bytes on disk are not what was written. They are never served.
     #[error(
         "{} is damaged at byte {position} (offset {offset}): {reason}; restore the file from a \
-         replica or a backup, or trim the partition past the damage",
+         replica or a backup, or read on behind the damage",
         file.display()
     )]
     Damaged {

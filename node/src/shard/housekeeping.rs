@@ -6,6 +6,7 @@ use crate::io::runtime;
 use crate::limits::{CHECKPOINTS_MAX, FREE_BYTES_MIN, WAL_CLOSED_FILES_WANTED};
 use crate::raft::ProposeError;
 use crate::vnode::command::Command;
+use futures::future::select;
 use futures::{StreamExt, stream};
 use std::path::Path;
 use std::rc::Rc;
@@ -19,15 +20,19 @@ const RETENTION_TICKS: u64 = 10;
 const CHECKPOINT_DEADLINE: Duration = Duration::from_secs(120);
 
 impl Shard {
-    /// Looks after the shard. Returns, with the reason, only when the log has failed.
-    pub async fn run_housekeeping(self: Rc<Self>, data_dir: &Path) -> String {
+    /// Looks after the shard until it stops; returns the reason when the log has failed.
+    pub async fn run_housekeeping(self: Rc<Self>, data_dir: &Path) -> Option<String> {
         // After a start the files found hold nothing that a checkpoint could not hold.
         self.checkpoint_pinned().await;
         for tick in 1_u64.. {
             let rotated = std::pin::pin!(self.wal.rotated());
-            let _ = runtime::timeout(TICK, rotated).await;
+            let stopping = std::pin::pin!(self.sessions.stopping());
+            let _ = runtime::timeout(TICK, select(rotated, stopping)).await;
             if let Some(error) = self.wal.failure() {
-                return error.to_string();
+                return Some(error.to_string());
+            }
+            if self.sessions.is_stopping() {
+                return None;
             }
             self.watch_space(data_dir).await;
             if tick.is_multiple_of(RETENTION_TICKS) {

@@ -114,7 +114,13 @@ pub enum Message {
         /// Gets them.
         reply: oneshot::Sender<ShardReport>,
     },
-    /// Stop accepting, finish what is in flight, make checkpoints.
+    /// Stop accepting and finish what is in flight. Other shards are still served: what they have
+    /// in flight may need this one.
+    Drain {
+        /// Told when nothing is in flight here any more.
+        reply: oneshot::Sender<()>,
+    },
+    /// Make checkpoints and end; every shard has been drained.
     Stop {
         /// Told when that is done.
         reply: oneshot::Sender<()>,

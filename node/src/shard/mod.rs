@@ -30,6 +30,7 @@ use crate::coordinator::Coordinator;
 use crate::vnode::Vnode;
 use crate::wal::Wal;
 use mailbox::Mailboxes;
+use recovery::Recovered;
 use ringspool_ring::Metadata;
 use stats::Stats;
 use std::cell::{Cell, RefCell};
@@ -86,6 +87,35 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// A shard of what was recovered, before it has heard of the metadata.
+    #[must_use]
+    pub fn new(
+        id: u16,
+        shards: u16,
+        identity: NodeIdentity,
+        mailboxes: Mailboxes,
+        recovered: Recovered,
+    ) -> Self {
+        let Recovered { wal, storage, vnodes, coordinator, wal_bytes_read: _ } = recovered;
+        Self {
+            id,
+            shards,
+            identity,
+            wal,
+            storage,
+            vnodes,
+            coordinator,
+            metadata: RefCell::new(Arc::new(Metadata::new())),
+            reconciled: watch::Sender::new(0),
+            reconcile_wanted: Notify::new(),
+            mailboxes,
+            sessions: Sessions::default(),
+            stats: Stats::default(),
+            producer_ids: RefCell::new(0..0),
+            out_of_space: Cell::new(false),
+        }
+    }
+
     /// The metadata as last heard.
     #[must_use]
     pub fn metadata(&self) -> Arc<Metadata> {

@@ -70,6 +70,10 @@ impl Shard {
                 answer(reply, ());
             })),
             Message::Report { reply } => answer(reply, self.report()),
+            Message::Drain { reply } => drop(runtime::spawn(async move {
+                shard.drain().await;
+                answer(reply, ());
+            })),
             Message::Stop { .. } => unreachable!("handled by the loop"),
         }
     }
@@ -83,15 +87,24 @@ impl Shard {
         }
     }
 
-    /// Finishes what is in flight, makes checkpoints, stops the groups, closes the log.
-    async fn stop(self: &Rc<Self>) {
+    /// Takes no new requests and finishes those in flight.
+    async fn drain(&self) {
         self.sessions.stop();
         if runtime::timeout(STOP_DEADLINE, self.sessions.finished()).await.is_none() {
             tracing::warn!(shard = self.id, "some requests were cut off");
         }
+    }
+
+    /// Makes checkpoints, gives WAL files up, stops the groups, closes the log.
+    async fn stop(&self) {
+        // Housekeeping ends with this, also when nobody drained the shard before.
+        self.sessions.stop();
         if runtime::timeout(STOP_DEADLINE, self.checkpoint_all()).await.is_none() {
             tracing::warn!(shard = self.id, "the last checkpoints were cut short; the next start \
                 replays the log instead");
+        }
+        if runtime::timeout(STOP_DEADLINE, self.checkpoint_pinned()).await.is_none() {
+            tracing::warn!(shard = self.id, "the next start reads more of the log than it must");
         }
         for vnode in self.vnodes.values() {
             vnode.stop().await;

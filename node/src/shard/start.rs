@@ -5,23 +5,23 @@
 //! 3. Put the partitions in place, begin to accept connections.
 
 use super::mailbox::{Mailbox, Mailboxes, Message};
-use super::recovery::{Exchange, Recovered, Recovery};
-use super::stats::Stats;
+use super::reconcile::ReconcileError;
+use super::recovery::{Exchange, Recovery};
 use super::{NodeIdentity, Shard};
-use crate::connection::{self, Sessions};
+use crate::connection;
 use crate::coordinator::{ChangeError, Coordinator};
 use crate::io::{BoundListener, DiskError, RealDisk, runtime};
+use crate::limits::STOP_DEADLINE;
 use crate::partition::StorageSettings;
 use crate::raft::StartGroupError;
 use crate::vnode::checkpoint::CheckpointError;
 use crate::wal::RecoveryError;
 use crate::wal::log::RecoverLogError;
+use futures::future::{Either, select};
 use ringspool_ring::{Command, Metadata, NodeInfo};
-use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
 
 /// Everything a shard is started with.
 pub struct Boot {
@@ -87,6 +87,9 @@ pub enum StartError {
     /// The metadata did not take this node.
     #[error("the cluster's metadata did not accept this node: {0}")]
     Register(#[from] ChangeError),
+    /// Data is there of which the metadata knows nothing.
+    #[error(transparent)]
+    Reconcile(ReconcileError),
     /// Another shard failed; it says why.
     #[error("another shard did not start")]
     OtherShard,
@@ -108,19 +111,33 @@ pub async fn run(boot: Boot) -> Result<(), String> {
             return Err(reason);
         }
     };
-    drop(runtime::spawn(Rc::clone(&shard).run_reconciler()));
+    let reconciler = runtime::spawn(Rc::clone(&shard).run_reconciler());
     let served = runtime::spawn(Rc::clone(&shard).serve(mailbox));
     // The first metadata a shard hears of is all there is: once its partitions are in place, the
     // shard is ready.
-    drop(shard.reconciled.subscribe().wait_for(|version| *version > 0).await);
+    let mut reconciled = shard.reconciled.subscribe();
+    let in_place = std::pin::pin!(reconciled.wait_for(|version| *version > 0));
+    if let Either::Right((Ok(error), _)) = select(in_place, reconciler).await {
+        let reason = error.to_string();
+        drop(ready.send(Err((id, StartError::Reconcile(error)))));
+        return Err(reason);
+    }
     drop(runtime::spawn(connection::accept(Rc::clone(&shard), listener)));
     let housekeeping = Rc::clone(&shard);
     let failed = runtime::spawn(async move { housekeeping.run_housekeeping(&data_dir).await });
     drop(ready.send(Ok(report)));
-    match futures::future::select(served, failed).await {
-        futures::future::Either::Left(_) => Ok(()),
-        futures::future::Either::Right((reason, _)) => {
-            Err(reason.unwrap_or_else(|_| "housekeeping ended".into()))
+    match select(served, failed).await {
+        // Housekeeping ends too: a call to the file system must not outlive the executor.
+        Either::Left((_, housekeeping)) => {
+            if runtime::timeout(STOP_DEADLINE, housekeeping).await.is_none() {
+                tracing::warn!(shard = id, "housekeeping was cut off");
+            }
+            Ok(())
+        }
+        Either::Right((Ok(Some(reason)), _)) => Err(reason),
+        Either::Right((_, served)) => {
+            drop(served.await);
+            Ok(())
         }
     }
 }
@@ -140,29 +157,14 @@ async fn start(mut boot: Boot) -> Result<(Rc<Shard>, BoundListener, Ready), Star
         exchange: std::mem::take(&mut boot.exchange),
         exchanged: boot.exchanged.clone(),
     };
-    let Recovered { wal, storage, vnodes, coordinator, wal_bytes_read } =
-        recovery.run(disk).await?;
-    if let Some(coordinator) = &coordinator {
+    let recovered = recovery.run(disk).await?;
+    if let Some(coordinator) = &recovered.coordinator {
         introduce(&boot, coordinator).await?;
     }
-    let shard = Rc::new(Shard {
-        id: boot.id,
-        shards: boot.shards,
-        identity: boot.identity.clone(),
-        wal,
-        storage,
-        vnodes,
-        coordinator,
-        metadata: RefCell::new(Arc::new(Metadata::new())),
-        reconciled: watch::Sender::new(0),
-        reconcile_wanted: Notify::new(),
-        mailboxes: boot.mailboxes.clone(),
-        sessions: Sessions::default(),
-        stats: Stats::default(),
-        producer_ids: RefCell::new(0..0),
-        out_of_space: Cell::new(false),
-    });
-    Ok((shard, boot.listener, Ready { shard: boot.id, wal_bytes_read }))
+    let wal_bytes_read = recovered.wal_bytes_read;
+    let Boot { id, shards, identity, mailboxes, listener, .. } = boot;
+    let shard = Rc::new(Shard::new(id, shards, identity, mailboxes, recovered));
+    Ok((shard, listener, Ready { shard: id, wal_bytes_read }))
 }
 
 /// Makes sure that the cluster exists and knows this node, and has all shards told of the metadata.
