@@ -5,7 +5,7 @@
 //! gives files up. `log/recover.rs` rebuilds it at start.
 
 use super::format::{RecordHeader, RecordKind, record};
-use super::queue::{Append, Placed, Placement, QueuedRecord};
+use super::queue::{Append, Done, Placed, Placement, QueuedRecord};
 use super::writer::{Wal, WalError};
 use crate::io::{Disk, DiskError};
 use crate::limits::LOG_CACHE_BYTES_MAX;
@@ -186,7 +186,7 @@ impl<A: Application> GroupLog<A> {
         }
     }
 
-    fn write_vote(self: &Rc<Self>, vote: &Vote, done: Box<dyn FnOnce(Result<(), WalError>)>) {
+    fn write_vote(self: &Rc<Self>, vote: &Vote, done: Done) {
         let index = u64::from(vote.committed);
         let header = {
             let mut state = self.state.borrow_mut();
@@ -202,20 +202,12 @@ impl<A: Application> GroupLog<A> {
         RecordHeader { group: self.group, kind, sequence, log_id }
     }
 
-    fn append_records(
-        self: &Rc<Self>,
-        records: Vec<QueuedRecord>,
-        done: Box<dyn FnOnce(Result<(), WalError>)>,
-    ) {
+    fn append_records(self: &Rc<Self>, records: Vec<QueuedRecord>, done: Done) {
         let placement = Rc::clone(self) as Rc<dyn Placement>;
         self.wal.append(Append { records, placement, done });
     }
 
-    fn append_entries(
-        self: &Rc<Self>,
-        entries: impl IntoIterator<Item = Entry<A>>,
-        done: Box<dyn FnOnce(Result<(), WalError>)>,
-    ) {
+    fn append_entries(self: &Rc<Self>, entries: impl IntoIterator<Item = Entry<A>>, done: Done) {
         let mut records = Vec::new();
         {
             let mut state = self.state.borrow_mut();
@@ -234,7 +226,7 @@ impl<A: Application> GroupLog<A> {
     }
 
     /// Forgets slots from `index` on; returns what the cache no longer holds.
-    fn truncate(self: &Rc<Self>, index: u64, done: Box<dyn FnOnce(Result<(), WalError>)>) {
+    fn truncate(self: &Rc<Self>, index: u64, done: Done) {
         let header = {
             let mut state = self.state.borrow_mut();
             while state.slots.back().is_some_and(|slot| slot.log_id.index >= index) {
@@ -338,8 +330,7 @@ impl<A: Application> Clone for LogStore<A> {
 }
 
 /// A completion as a closure and as a future.
-fn completion() -> (Box<dyn FnOnce(Result<(), WalError>)>, oneshot::Receiver<Result<(), WalError>>)
-{
+fn completion() -> (Done, oneshot::Receiver<Result<(), WalError>>) {
     let (tx, rx) = oneshot::channel();
     let done = move |result| {
         // Whoever waited may be gone with its group.

@@ -23,7 +23,7 @@ pub mod writer;
 
 pub use file::{FilePlace, WalFile};
 pub use log::{GroupLog, LogStore};
-pub use queue::{Append, Placed, Placement, QueuedRecord};
+pub use queue::{Append, Done, Placed, Placement, QueuedRecord};
 pub use recovery::{RecoveredRecord, RecoveryError, recover};
 pub use writer::{Found, Wal, WalError, WalOptions, WalStats};
 

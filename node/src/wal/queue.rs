@@ -29,6 +29,9 @@ pub trait Placement {
     fn placed(&self, header: &RecordHeader, place: Placed);
 }
 
+/// Told when records are durable, or will never be.
+pub type Done = Box<dyn FnOnce(Result<(), WalError>)>;
+
 /// A record to be written.
 pub type QueuedRecord = (RecordHeader, Encoded);
 
@@ -39,7 +42,7 @@ pub struct Append {
     /// Told of each record.
     pub placement: Rc<dyn Placement>,
     /// Called once when all are durable, or will never be.
-    pub done: Box<dyn FnOnce(Result<(), WalError>)>,
+    pub done: Done,
 }
 
 /// A part of an append that goes into one flush.
@@ -47,7 +50,7 @@ pub(super) struct Part {
     pub(super) records: Vec<QueuedRecord>,
     pub(super) placement: Rc<dyn Placement>,
     /// Of the last part only.
-    pub(super) done: Option<Box<dyn FnOnce(Result<(), WalError>)>>,
+    pub(super) done: Option<Done>,
     /// Bytes its records take in a flush.
     pub(super) bytes: usize,
 }

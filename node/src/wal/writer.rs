@@ -176,7 +176,9 @@ impl Wal {
     }
 
     /// Whether new writes should be let in: space is there, and checkpoints keep up.
-    #[must_use]
+    ///
+    /// # Errors
+    /// Why not.
     pub fn can_accept(&self) -> Result<(), &'static str> {
         if self.0.failed.borrow().is_some() {
             return Err("the write-ahead log has failed");
