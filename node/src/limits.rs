@@ -28,8 +28,9 @@ pub const LOG_CACHE_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of batches per shard kept in memory, written to segments or not.
 pub const TAIL_CACHE_BYTES_DEFAULT: usize = 64 << 20;
-/// Bytes of batches per shard not yet written to segments after which applying waits.
-pub const DIRTY_BYTES_MAX: usize = 128 << 20;
+/// Bytes of batches per shard not yet written to segments after which small partitions are written
+/// too; with twice as many, applying waits.
+pub const DIRTY_BYTES_MAX: usize = 64 << 20;
 /// Bytes a partition may have unwritten before its segment is written.
 pub const SEGMENT_FLUSH_BYTES: usize = 1 << 20;
 /// Partitions written to their segments at the same time, per shard.

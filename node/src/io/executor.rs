@@ -4,7 +4,7 @@
 //! bounds that to one interval: a short one while the shard is in use, a long one while it is idle,
 //! because a wake costs an idle executor about 150 us.
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::cell::RefCell;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,9 +22,6 @@ const IDLE_AFTER_WAKES: u32 = 100;
 /// How long an idle executor polls before it sleeps: a wake from another core costs 60 to 70 us
 /// parked and 12 to 15 us while it still polls.
 const SPIN_BEFORE_PARK: Duration = Duration::from_micros(20);
-/// Threads for blocking file-system calls, per shard; they float over all CPUs.
-const BLOCKING_THREADS: usize = 2;
-
 /// A running executor.
 pub struct ExecutorHandle<T: Send + 'static>(ExecutorJoinHandle<T>);
 
@@ -50,7 +47,6 @@ where
     let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name(name)
         .spin_before_park(SPIN_BEFORE_PARK)
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
         .spawn(move || async move {
             let stay_awake = stay_awake();
             let result = start().await;

@@ -4,6 +4,7 @@
 //! and all `unsafe` of the crate stay in here.
 #![allow(unsafe_code)]
 
+mod blocking;
 mod buffer;
 mod disk;
 mod executor;

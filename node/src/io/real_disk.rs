@@ -60,7 +60,7 @@ async fn blocking<T: Send + 'static>(
     path: &Path,
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, DiskError> {
-    let result = glommio::executor().spawn_blocking(call).await;
+    let result = super::blocking::run(call).await;
     result.map_err(|e| DiskError::new(operation, path, e))
 }
 
@@ -222,8 +222,12 @@ impl File for RealFile {
 
     fn truncate(&self, bytes: u64) -> DiskFuture<'_, ()> {
         async move {
-            let result = self.file.truncate(bytes).await;
-            result.map_err(|e| self.error(format!("set the length {bytes} of"), e))
+            // Not DmaFile::truncate, which uses glommio's pool: see super::blocking.
+            let path = self.path.clone();
+            blocking(&format!("set the length {bytes} of"), &self.path, move || {
+                std::fs::OpenOptions::new().write(true).open(path)?.set_len(bytes)
+            })
+            .await
         }
         .boxed_local()
     }

@@ -201,12 +201,6 @@ impl StorageContext {
         self.flush_queue.borrow_mut().take(flush_bytes, self.is_over_dirty_budget())
     }
 
-    /// Whether [`StorageContext::next_flush`] may have something.
-    #[must_use]
-    pub fn has_flush_work(&self) -> bool {
-        self.flush_queue.borrow().has_work(self.is_over_dirty_budget())
-    }
-
     /// Resolves when [`StorageContext::next_flush`] may have something. It has at once after a
     /// flush that failed: whoever flushes waits a while before trying again.
     pub async fn flush_wanted(&self) {

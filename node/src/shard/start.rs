@@ -11,7 +11,7 @@ use super::{NodeIdentity, Shard};
 use crate::connection;
 use crate::coordinator::{ChangeError, Coordinator};
 use crate::io::{BoundListener, DiskError, RealDisk, runtime};
-use crate::limits::STOP_DEADLINE;
+use crate::limits::{DIRTY_BYTES_MAX, SEGMENT_FLUSH_BYTES, STOP_DEADLINE};
 use crate::partition::StorageSettings;
 use crate::raft::StartGroupError;
 use crate::vnode::checkpoint::CheckpointError;
@@ -151,7 +151,12 @@ async fn start(mut boot: Boot) -> Result<(Rc<Shard>, BoundListener, Ready), Star
         vnodes: boot.identity.vnodes,
         data_dir: boot.data_dir.clone(),
         wal_file_bytes: boot.wal_file_bytes,
-        storage: StorageSettings { cache_bytes: boot.cache_bytes, ..StorageSettings::default() },
+        storage: StorageSettings {
+            cache_bytes: boot.cache_bytes,
+            dirty_bytes_max: DIRTY_BYTES_MAX as u64,
+            flush_bytes: SEGMENT_FLUSH_BYTES as u64,
+            ..StorageSettings::default()
+        },
         wal_dirs: boot.wal_dirs,
         found_needed: Arc::clone(&boot.found_needed),
         exchange: std::mem::take(&mut boot.exchange),

@@ -2,9 +2,8 @@
 //! memory to segments.
 
 use crate::io::{Disk, runtime};
-use crate::limits::{CHECKPOINTS_MAX, DIRTY_BYTES_MAX, SEGMENT_FLUSHES_MAX};
+use crate::limits::{CHECKPOINTS_MAX, SEGMENT_FLUSHES_MAX};
 use crate::partition::StorageContext;
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +17,7 @@ pub struct ShardStorage {
     /// What partitions share.
     pub context: Rc<StorageContext>,
     disk: Rc<dyn Disk>,
-    flushed: Notify,
     stopped: Notify,
-    /// Flushes under way.
-    flushing: Cell<usize>,
     checkpoints: Semaphore,
     flushes: Arc<Semaphore>,
 }
@@ -33,9 +29,7 @@ impl ShardStorage {
         Self {
             context,
             disk,
-            flushed: Notify::new(),
             stopped: Notify::new(),
-            flushing: Cell::new(0),
             checkpoints: Semaphore::new(CHECKPOINTS_MAX),
             flushes: Arc::new(Semaphore::new(SEGMENT_FLUSHES_MAX)),
         }
@@ -47,25 +41,10 @@ impl ShardStorage {
         &*self.disk
     }
 
-    /// Waits until there is memory for more that is not yet in segments. What no flush can write,
-    /// the unfinished blocks of very many partitions, is not waited for.
-    pub async fn room_for_dirty(&self) {
-        while self.context.dirty_bytes() > DIRTY_BYTES_MAX as u64
-            && (self.context.has_flush_work() || self.flushing.get() > 0)
-        {
-            self.flushed.notified().await;
-        }
-    }
-
     /// Permission to write a checkpoint: bounds how many are being made at once.
     pub async fn checkpoint_permit(&self) -> SemaphorePermit<'_> {
         let permit = self.checkpoints.acquire().await;
         permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
-    }
-
-    /// Something was written to a segment.
-    fn note_flushed(&self) {
-        self.flushed.notify_waiters();
     }
 
     /// Counters of segments and indexes.
@@ -106,16 +85,12 @@ impl ShardStorage {
             let Ok(permit) = Arc::clone(&self.flushes).acquire_owned().await else { return };
             self.context.flush_wanted().await;
             let Some(partition) = self.context.next_flush() else { continue };
-            let storage = Rc::clone(self);
-            self.flushing.set(self.flushing.get() + 1);
             drop(runtime::spawn(async move {
                 let target = partition.flush_target();
                 if let Err(error) = partition.flush(target, false).await {
                     tracing::warn!(partition = ?partition.id(), %error, "a flush will be retried");
                     runtime::sleep(FLUSH_RETRY).await;
                 }
-                storage.flushing.set(storage.flushing.get() - 1);
-                storage.note_flushed();
                 drop(permit);
             }));
         }

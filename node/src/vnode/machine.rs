@@ -72,7 +72,7 @@ impl RaftStateMachine<TypeConfig<VnodeApp>> for VnodeMachine {
         while let Some((entry, responder)) = entries.try_next().await? {
             // Memory for what is not yet in segments is bounded here: the log goes on only when
             // there is room.
-            self.0.storage().room_for_dirty().await;
+            self.0.storage().context.room_for_dirty().await;
             let log_id = entry.log_id;
             let applied = match entry.payload {
                 EntryPayload::Blank => super::command::Applied::Done,
