@@ -192,11 +192,10 @@ mod tests {
 
     #[test]
     fn the_sample_with_every_key_active_is_accepted() {
-        let active: String =
-            SAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).fold(
-                String::new(),
-                |text, line| text + line + "\n",
-            );
+        let active: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
         let config = Config::from_toml(&active, "docs/ringspool.toml").unwrap();
         assert_eq!(config.shards, Some(2));
         assert!(config.advertise.is_some());

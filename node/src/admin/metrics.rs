@@ -48,6 +48,7 @@ pub(super) fn render(identity: &NodeIdentity, reports: &[ShardReport]) -> String
 }
 
 type Latency = fn(&ShardReport) -> &Histogram<u64>;
+type Value = fn(&ShardReport) -> u64;
 
 fn requests(page: &mut Page, reports: &[ShardReport]) {
     page.metric("requests_total", "counter", "Requests answered, by api.");
@@ -79,7 +80,7 @@ fn named(
 }
 
 fn wal(page: &mut Page, reports: &[ShardReport]) {
-    let counters: [(&str, &str, fn(&ShardReport) -> u64); 6] = [
+    let counters: [(&str, &str, Value); 6] = [
         ("wal_flushes_total", "counter", |report| report.wal.flushes),
         ("wal_bytes_written_total", "counter", |report| report.wal.bytes_written),
         ("wal_records_total", "counter", |report| report.wal.records),

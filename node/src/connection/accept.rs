@@ -12,9 +12,8 @@ use crate::shard::Shard;
 use crate::shard::mailbox::Message;
 use bytes::BytesMut;
 use ringspool_wire::{
-    ANY_SHARD, Api, BATCH_BYTES_MAX, ErrorCode, ErrorResponse, FRAME_BYTES_MAX, Frame,
-    FrameHeader, HelloRequest, HelloResponse, Request, Response, VERSION_MAX, VERSION_MIN,
-    negotiate,
+    ANY_SHARD, Api, BATCH_BYTES_MAX, ErrorCode, ErrorResponse, FRAME_BYTES_MAX, Frame, FrameHeader,
+    HelloRequest, HelloResponse, Request, Response, VERSION_MAX, VERSION_MIN, negotiate,
 };
 use std::io;
 use std::os::fd::OwnedFd;

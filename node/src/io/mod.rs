@@ -18,7 +18,9 @@ mod sim_disk;
 pub use buffer::IoBuffer;
 pub use disk::{BLOCK_BYTES, Disk, DiskError, DiskFuture, File, OpenMode, align_down, align_up};
 pub use executor::{ExecutorHandle, note_activity, spawn_pinned};
-pub use net::{BoundListener, Listener, Stream, StreamCloser, StreamReader, StreamWriter, bind_shared};
+pub use net::{
+    BoundListener, Listener, Stream, StreamCloser, StreamReader, StreamWriter, bind_shared,
+};
 pub use raw_ring::{RAW_SLOTS_MAX, RawFile};
 pub use real_disk::RealDisk;
 pub use rlimit::{

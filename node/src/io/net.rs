@@ -59,8 +59,7 @@ fn bind_alone(address: SocketAddr) -> io::Result<()> {
 fn bind_one(address: SocketAddr, shared: bool) -> io::Result<BoundListener> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket =
-        rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if shared {
         sockopt::set_socket_reuseport(&socket, true)?;

@@ -4,8 +4,8 @@
 //! Opening the first file of a device decides whether glommio uses polled I/O for all of them, and
 //! it decides wrongly on an empty file; [`RealDisk::open`] therefore reads a probe file first.
 
-use super::disk::{BLOCK_BYTES, Disk, DiskError, DiskFuture, File, OpenMode, align_down, align_up};
 use super::IoBuffer;
+use super::disk::{BLOCK_BYTES, Disk, DiskError, DiskFuture, File, OpenMode, align_down, align_up};
 use futures::FutureExt;
 use glommio::io::{DmaFile, OpenOptions};
 use std::io::{self, Read, Write};
@@ -201,7 +201,8 @@ impl File for RealFile {
             while at < end && content.len() < bytes {
                 let piece = ((end - at) as usize).min(READ_BYTES_MAX);
                 let read = self.file.read_at_aligned(at, piece).await;
-                let read = read.map_err(|e| self.error(format!("read {piece} bytes at {at} of"), e))?;
+                let read =
+                    read.map_err(|e| self.error(format!("read {piece} bytes at {at} of"), e))?;
                 let from = if at == start { skip.min(read.len()) } else { 0 };
                 let to = read.len().min(from + bytes - content.len());
                 content.extend_from_slice(&read[from..to]);

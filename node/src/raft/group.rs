@@ -5,10 +5,10 @@ use super::responder::{ProposalResponder, Proposed};
 use super::types::{Application, GroupId, NodeId, TypeConfig};
 use crate::wal::LogStore;
 use openraft::alias::WriteResponderOf;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::ClientWriteResponse;
 use openraft::storage::RaftStateMachine;
-use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,7 +66,8 @@ impl<A: Application, S: RaftStateMachine<TypeConfig<A>>> Clone for Group<A, S> {
 }
 
 /// What a proposal resolves to.
-pub(super) type Outcome<A> = Result<ClientWriteResponse<TypeConfig<A>>, ClientWriteError<TypeConfig<A>>>;
+pub(super) type Outcome<A> =
+    Result<ClientWriteResponse<TypeConfig<A>>, ClientWriteError<TypeConfig<A>>>;
 
 /// Starts a replica. A group without any history becomes one with this node as its only voter.
 /// Returns when everything found in the log has been applied.
@@ -136,10 +137,7 @@ impl<A: Application, S: RaftStateMachine<TypeConfig<A>>> Group<A, S> {
     ///
     /// # Errors
     /// When the group has stopped.
-    pub async fn propose(
-        &self,
-        command: A::Command,
-    ) -> Result<Proposed<Outcome<A>>, ProposeError> {
+    pub async fn propose(&self, command: A::Command) -> Result<Proposed<Outcome<A>>, ProposeError> {
         let (responder, proposed): (WriteResponderOf<TypeConfig<A>>, _) =
             ProposalResponder::channel();
         match self.raft.client_write_ff(command, Some(responder)).await {
@@ -192,8 +190,10 @@ impl<A: Application, S: RaftStateMachine<TypeConfig<A>>> Group<A, S> {
         self.raft.trigger().snapshot().await.map_err(|e| self.stopped(&e))?;
         let wait = self.raft.wait(Some(deadline));
         let done = wait.metrics(
-            |m| m.snapshot.is_some_and(|snapshot| snapshot.index >= applied.index)
-                && m.purged.is_some_and(|purged| purged.index >= applied.index),
+            |m| {
+                m.snapshot.is_some_and(|snapshot| snapshot.index >= applied.index)
+                    && m.purged.is_some_and(|purged| purged.index >= applied.index)
+            },
             "to be checkpointed",
         );
         match done.await {

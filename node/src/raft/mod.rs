@@ -11,7 +11,7 @@ mod responder;
 mod types;
 
 pub use group::{Group, ProposeError, StartGroupError, start};
-pub use responder::{Proposed, ProposalResponder};
+pub use responder::{ProposalResponder, Proposed};
 pub use types::{
     Application, DecodePayloadError, Encoded, Entry, GroupId, LeaderId, LogId, Membership, NodeId,
     Payload, StoredMembership, TypeConfig, Vote,

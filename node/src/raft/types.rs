@@ -95,9 +95,7 @@ impl From<Vec<u8>> for Encoded {
 pub struct DecodePayloadError(pub String);
 
 /// What a kind of group replicates.
-pub trait Application:
-    Debug + Clone + Copy + Default + Eq + Ord + Send + Sync + 'static
-{
+pub trait Application: Debug + Clone + Copy + Default + Eq + Ord + Send + Sync + 'static {
     /// A change to the replicated state.
     type Command: Clone + Debug + Display + Send + Sync + 'static;
     /// What applying a command answers.

@@ -61,8 +61,7 @@ impl Shard {
         {
             let metadata = self.metadata.borrow();
             for (part, fetch) in parts.iter().enumerate() {
-                let partition =
-                    PartitionId { topic: fetch.topic_id, partition: fetch.partition };
+                let partition = PartitionId { topic: fetch.topic_id, partition: fetch.partition };
                 replies.push(match find(&metadata, partition) {
                     Ok((_, Asked { vnode, .. })) => {
                         let share = shares.entry(self.owner(vnode)).or_default();

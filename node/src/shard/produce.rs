@@ -70,9 +70,7 @@ impl Shard {
             }
             let late = || ApiError::new(ErrorCode::Timeout, "not durable within the time given");
             let outcomes = results.into_iter().map(|result| result.unwrap_or_else(|| Err(late())));
-            ProduceResponse {
-                results: outcomes.map(|outcome| ProduceResult { outcome }).collect(),
-            }
+            ProduceResponse { results: outcomes.map(|outcome| ProduceResult { outcome }).collect() }
         }
     }
 
@@ -116,9 +114,7 @@ impl Shard {
     /// Puts batches into the log of a vnode of this shard.
     pub(super) async fn append(self: &Rc<Self>, vnode: u32, batches: Vec<AppendBatch>) -> Pending {
         let count = batches.len();
-        let failed = |error: ApiError| {
-            std::future::ready(all(count, &error)).boxed_local()
-        };
+        let failed = |error: ApiError| std::future::ready(all(count, &error)).boxed_local();
         if let Err(error) = self.admit() {
             return failed(error);
         }

@@ -55,8 +55,10 @@ impl Shard {
                     self.reconciled.send_replace(metadata.version());
                     self.reconcile_wanted.notified().await;
                 }
-                Err(error @ (ReconcileError::MetadataLost { .. }
-                | ReconcileError::NotProposed(ProposeError::Stopped { .. }))) => return error,
+                Err(
+                    error @ (ReconcileError::MetadataLost { .. }
+                    | ReconcileError::NotProposed(ProposeError::Stopped { .. })),
+                ) => return error,
                 Err(error) => {
                     tracing::warn!(shard = self.id, %error, "partitions are not all in place yet");
                     runtime::sleep(RETRY).await;

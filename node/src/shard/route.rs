@@ -54,10 +54,7 @@ impl Shard {
     ///
     /// # Errors
     /// `NotReady` when it is to be here but is not yet.
-    pub fn partition(
-        &self,
-        asked: Asked,
-    ) -> Result<Rc<crate::partition::Partition>, ApiError> {
+    pub fn partition(&self, asked: Asked) -> Result<Rc<crate::partition::Partition>, ApiError> {
         let partition = self.vnode(asked.vnode)?.partition(asked.partition);
         partition.ok_or_else(|| not_ready(asked.partition))
     }

@@ -100,8 +100,11 @@ impl Shard {
         // Housekeeping ends with this, also when nobody drained the shard before.
         self.sessions.stop();
         if runtime::timeout(STOP_DEADLINE, self.checkpoint_all()).await.is_none() {
-            tracing::warn!(shard = self.id, "the last checkpoints were cut short; the next start \
-                replays the log instead");
+            tracing::warn!(
+                shard = self.id,
+                "the last checkpoints were cut short; the next start \
+                replays the log instead"
+            );
         }
         if runtime::timeout(STOP_DEADLINE, self.checkpoint_pinned()).await.is_none() {
             tracing::warn!(shard = self.id, "the next start reads more of the log than it must");

@@ -16,11 +16,8 @@ fn sample() -> PartitionCheckpoint {
         offset,
         max_timestamp_before,
     };
-    let recent = |base_sequence, base_offset| RecentBatch {
-        base_sequence,
-        record_count: 2,
-        base_offset,
-    };
+    let recent =
+        |base_sequence, base_offset| RecentBatch { base_sequence, record_count: 2, base_offset };
     let producers = vec![
         (9, Producer { epoch: 1, last_ms: 900, recent: vec![recent(0, 500)] }),
         (300, Producer { epoch: 0, last_ms: 1_000, recent: vec![recent(4, 510), recent(6, 512)] }),
@@ -124,17 +121,12 @@ fn what_cannot_be_is_refused() {
 }
 
 fn checkpoints() -> impl Strategy<Value = PartitionCheckpoint> {
-    let segments = proptest::collection::vec(
-        (1u64..1 << 40, 1u64..1 << 30, any::<u64>(), any::<i64>()),
-        1..5,
-    );
+    let segments =
+        proptest::collection::vec((1u64..1 << 40, 1u64..1 << 30, any::<u64>(), any::<i64>()), 1..5);
     let entries = proptest::collection::vec((1u32..1 << 20, 1u64..1 << 40, any::<i64>()), 0..20);
     let recent = proptest::collection::vec((any::<u32>(), any::<u32>(), any::<u64>()), 1..=5);
-    let producers = proptest::collection::btree_map(
-        any::<u64>(),
-        (any::<u16>(), 0u64..1 << 50, recent),
-        0..5,
-    );
+    let producers =
+        proptest::collection::btree_map(any::<u64>(), (any::<u16>(), 0u64..1 << 50, recent), 0..5);
     let dead = proptest::collection::btree_set(any::<u64>(), 0..4);
     (segments, entries, producers, dead, any::<u32>(), any::<u32>()).prop_map(
         |(segments, entries, producers, dead, blocks_written, records)| {
@@ -157,9 +149,10 @@ fn checkpoints() -> impl Strategy<Value = PartitionCheckpoint> {
                 }
             }
             let producers = producers.into_iter().map(|(id, (epoch, last_ms, recent))| {
-                let recent = recent.into_iter().map(|(base_sequence, record_count, base_offset)| {
-                    RecentBatch { base_sequence, record_count, base_offset }
-                });
+                let recent =
+                    recent.into_iter().map(|(base_sequence, record_count, base_offset)| {
+                        RecentBatch { base_sequence, record_count, base_offset }
+                    });
                 (id, Producer { epoch, last_ms, recent: recent.collect() })
             });
             PartitionCheckpoint {

@@ -29,7 +29,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 fn push(tail: &mut Tail, all: &mut Vec<u8>, bytes: usize) {
     let start = all.len() as u64;
-    let bytes: Vec<u8> = (0..HEADER_BYTES + bytes).map(|n| (start as usize + n * 7) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..HEADER_BYTES + bytes).map(|n| (start as usize + n * 7) as u8).collect();
     all.extend_from_slice(&bytes);
     let header = Bytes::copy_from_slice(&bytes[..HEADER_BYTES]);
     let body = Bytes::copy_from_slice(&bytes[HEADER_BYTES..]);
