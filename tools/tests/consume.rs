@@ -5,8 +5,10 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
 
-use common::{Place, Server, describe, lossy, run, wait_for};
+use common::{DEADLINE, Place, Server, describe, lossy, run, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -104,6 +106,16 @@ fn json_has_the_agreed_fields() {
     }
 }
 
+/// The lines of a pipe as they come, so that waiting for one can have a deadline.
+fn lines_of(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+        lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+    });
+    receiver
+}
+
 #[test]
 fn following_gives_records_as_they_come_and_a_signal_ends_it() {
     let place = Place::new();
@@ -115,12 +127,12 @@ fn following_gives_records_as_they_come_and_a_signal_ends_it() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines = lines_of(child.stdout.take().unwrap());
     for n in 0..10 {
-        assert_eq!(lines.next().unwrap().unwrap(), n.to_string());
+        assert_eq!(lines.recv_timeout(DEADLINE).unwrap(), n.to_string());
     }
     server.ok_with(&["produce", "t"], b"new\n");
-    assert_eq!(lines.next().unwrap().unwrap(), "new");
+    assert_eq!(lines.recv_timeout(DEADLINE).unwrap(), "new");
     kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
     let output = wait_for(child, "consume");
     assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
