@@ -315,3 +315,48 @@ async fn a_deleted_topic_fails_what_waits_and_a_new_one_of_its_name_is_found() {
     assert!(matches!(error, ProduceError::TopicDeleted { .. }), "{error}");
     assert_eq!(producer.send_and_wait(record(0)).await.unwrap().offset, Some(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_again_before_all_that_is_in_flight_is_back() {
+    let fake = Fake::start().await;
+    fake.create_topic("t", 1);
+    let gate = Gate::closed();
+    fake.fail(Api::Produce, 0, Fault::Delay(gate.clone()));
+    fake.fail(Api::Produce, 1, Fault::RefuseParts(ErrorCode::NotReady));
+    let producer = eager(&fake.client().await).build().await.unwrap();
+    let mut deliveries = Vec::new();
+    for n in 0..2 {
+        deliveries.extend(send(&producer, n..n + 1).await);
+        fake.until(|state| state.seen.iter().filter(|seen| seen.api == Api::Produce).count() > n)
+            .await;
+    }
+    // Far beyond every backoff, on the paused clock.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(fake.count(Api::Produce), 2);
+    gate.open();
+    assert_once_in_order(&fake, &all(deliveries).await);
+    assert_eq!(fake.count(Api::Produce), 3);
+}
+
+#[tokio::test]
+async fn many_who_need_the_metadata_ask_for_it_once() {
+    let fake = Fake::start().await;
+    fake.create_topic("t", 1);
+    let producer = eager(&fake.client().await).build().await.unwrap();
+    let asked = fake.count(Api::Metadata);
+    let gate = Gate::closed();
+    fake.fail(Api::Metadata, 0, Fault::Hold(gate.clone()));
+    let sending: Vec<_> = (0..10)
+        .map(|n| {
+            let producer = producer.clone();
+            tokio::spawn(async move { producer.send_and_wait(record(n)).await })
+        })
+        .collect();
+    fake.until(|state| state.seen.iter().filter(|seen| seen.api == Api::Metadata).count() > asked)
+        .await;
+    gate.open();
+    for sent in sending {
+        sent.await.unwrap().unwrap();
+    }
+    assert_eq!(fake.count(Api::Metadata), asked + 1);
+}
