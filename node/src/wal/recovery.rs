@@ -143,7 +143,7 @@ pub async fn recover(disk: &dyn Disk, dir: &Path) -> Result<RecoveredDir, Recove
         found.push(read);
     }
     found.sort_by_key(Found::sequence);
-    refuse_cut_short(&found)?;
+    hold_to_successors(&mut found)?;
     for file in found {
         let Some(header) = file.used() else {
             recovered.empty.push(file.path);
@@ -156,24 +156,30 @@ pub async fn recover(disk: &dyn Disk, dir: &Path) -> Result<RecoveredDir, Recove
     Ok(recovered)
 }
 
-/// Compares what each file says of the one before it with what that one holds.
-fn refuse_cut_short(found: &[Found]) -> Result<(), RecoveryError> {
-    for next in found {
-        let Some(header) = next.scan.header else { continue };
-        let previous = header.previous;
-        let cut_short = found
-            .iter()
-            .filter(|_| previous.sequence > 0)
-            .find(|file| file.sequence() == previous.sequence && file.as_previous() != previous);
-        if let Some(file) = cut_short {
+/// Holds each file to what the next one says of it. Fewer flushes: it was damaged. More: they
+/// reached the disk after the node that wrote them had been killed and its successor had read the
+/// file. Nobody was told that they are durable, and the successor went on without them.
+fn hold_to_successors(found: &mut [Found]) -> Result<(), RecoveryError> {
+    let said: Vec<(PathBuf, Previous)> = found
+        .iter()
+        .filter_map(|next| Some((next.path.clone(), next.scan.header?.previous)))
+        .filter(|(_, previous)| previous.sequence > 0)
+        .collect();
+    for (next, previous) in said {
+        let of_previous = |file: &&mut Found| file.sequence() == previous.sequence;
+        let Some(file) = found.iter_mut().find(of_previous) else { continue };
+        let flushes = &mut file.scan.flushes;
+        let count = flushes.len() as u64;
+        if count < previous.flushes {
             return Err(RecoveryError::CutShort {
                 path: file.path.clone(),
                 position: file.scan.end,
                 expected: previous.flushes,
-                found: file.as_previous().flushes,
-                next: next.path.clone(),
+                found: count,
+                next,
             });
         }
+        flushes.truncate(usize::try_from(previous.flushes).unwrap_or(usize::MAX));
     }
     Ok(())
 }

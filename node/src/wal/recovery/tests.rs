@@ -83,6 +83,17 @@ fn a_torn_tail_stays_one_when_the_log_goes_on_behind_it() {
 }
 
 #[test]
+fn what_reached_the_disk_after_the_successor_had_read_it_does_not_count() {
+    let disk = SimDisk::new();
+    put(&disk, 1, 7, Previous::default(), 3);
+    put(&disk, 2, 8, Previous { sequence: 7, flushes: 2 }, 1);
+    let found = recovered(&disk).unwrap();
+    let payloads: Vec<_> = found.records.iter().map(|record| record.payload.clone()).collect();
+    let expected = [(7, 0), (7, 1), (8, 0)];
+    assert_eq!(payloads, expected.map(|(file, n)| format!("file {file} flush {n}")));
+}
+
+#[test]
 fn files_whose_predecessor_was_given_up_are_read() {
     let disk = SimDisk::new();
     put(&disk, 3, 9, Previous { sequence: 8, flushes: 5 }, 1);
