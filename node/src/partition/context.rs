@@ -29,7 +29,7 @@ pub struct StorageSettings {
     pub index_cache_bytes: u64,
     /// Files kept open. More may be while they are in use.
     pub open_files_max: u64,
-    /// Writes of at most 1 MiB under way at a time.
+    /// Writes of at most 256 KiB under way at a time: few, so that a flush of the log waits little.
     pub writes_in_flight_max: usize,
 }
 
@@ -41,7 +41,7 @@ impl Default for StorageSettings {
             flush_bytes: 1 << 20,
             index_cache_bytes: 16 << 20,
             open_files_max: 512,
-            writes_in_flight_max: 16,
+            writes_in_flight_max: 2,
         }
     }
 }

