@@ -64,10 +64,15 @@ async fn workload(disk: &SimDisk, rounds: usize) -> Model {
     for _ in 0..rounds {
         append(&model, &node, &all, 2).await;
         model.change_metadata(&node).await;
+        // Nothing can be given up yet, or too little.
+        node.reclaim().await;
     }
     join(checkpoint(&node, 0), append(&model, &node, &all, 2)).await;
     model.partitions[0].trim(&node, 3).await;
     append(&model, &node, &[1, 3], 3).await;
+    node.reclaim().await;
+    // Of all there is, so that whoever comes next needs nothing of the log.
+    join_all([checkpoint(&node, 0), checkpoint(&node, 1)]).await;
     node.kill().await;
 
     let node = SimNode::start(disk, Setup::shards(1)).await.unwrap();
@@ -201,9 +206,8 @@ async fn recover_with_crashes(disk: &SimDisk, model: &Model, operations: usize, 
     let ready = disk.journal_len();
     found.go_on(&node, at).await;
     node.checkpoint_pinned().await;
-    let found_there = found.check(&node, disk.journal_len(), at).await;
+    found.check(&node, disk.journal_len(), at).await;
     node.kill().await;
-    drop(found_there);
     for again in before..=disk.journal_len() {
         let mode = modes(again)[again % 5];
         let at = format!("{at}, then after {again} of {} more, {mode:?}", disk.journal_len());
@@ -238,7 +242,29 @@ fn what_a_killed_process_leaves_survives_a_later_crash() {
     on_executor(|| async {
         let disk = SimDisk::new();
         let model = workload(&disk, 1).await;
-        for operations in (5..=disk.journal_len()).step_by(19) {
+        for operations in 0..=disk.journal_len() {
+            let at = format!("killed after {operations} operations");
+            let killed = disk.kill_at(operations);
+            let (node, found) = check(&killed, &model, operations, &at).await;
+            // What was found may be given up already, since it is in checkpoints.
+            node.checkpoint_pinned().await;
+            node.kill().await;
+            let end = killed.journal_len();
+            for mode in [CrashMode::LoseUnsynced, CrashMode::Seeded(operations as u64)] {
+                let at = format!("{at}, then crashed, {mode:?}");
+                let (node, _) = check(&killed.crash_at(end, mode), &found, end, &at).await;
+                node.kill().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_crash_during_recovery_from_a_kill_is_recovered_from() {
+    on_executor(|| async {
+        let disk = SimDisk::new();
+        let model = workload(&disk, 1).await;
+        for operations in (5..=disk.journal_len()).step_by(29) {
             let at = format!("killed after {operations} operations");
             recover_with_crashes(&disk.kill_at(operations), &model, operations, &at).await;
         }

@@ -145,6 +145,13 @@ impl SimNode {
         (0..VNODES).find_map(|vnode| self.vnode(vnode).partition(id))
     }
 
+    /// Gives up the files of the log that nothing needs.
+    pub async fn reclaim(&self) {
+        for shard in &self.shards {
+            shard.wal.reclaim().await.unwrap();
+        }
+    }
+
     /// What housekeeping does when the log needs its files back, and after a start.
     pub async fn checkpoint_pinned(&self) {
         for shard in &self.shards {
