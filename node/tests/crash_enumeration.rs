@@ -6,6 +6,18 @@
 //! acknowledged is there, with the same bytes at the same offsets; nothing is there that was not
 //! sent; offsets have no gaps; what is sent again is recognised; more can be appended; and what was
 //! found stays through the next crash.
+//!
+//! Each of these mistakes was made on purpose and makes a test here fail:
+//! - log: records said to be durable before `sync_data`, or without it; the name of a new file not
+//!   synced; the same incarnation with every use; records taken whose checksum is wrong; closed or
+//!   found files given up while they are needed; the vote not written again; what a start finds not
+//!   synced; records from the folders of other shards left out
+//! - checkpoint: without the unfinished block, the producers, or the dropped partitions; durable
+//!   before its segments, or without their sync; claiming an entry too many; its folder not synced;
+//!   one that a start finds not synced; that of the metadata not written
+//!
+//! Removing files of trimmed segments and dropped partitions before the checkpoint is durable does
+//! no harm that could be seen: the command that made them useless is in the log, and is replayed.
 
 #![allow(clippy::unwrap_used)]
 
