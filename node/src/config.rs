@@ -131,7 +131,7 @@ impl Config {
         let place = Place { file, text };
         let read: FileConfig = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            place.error(at, error.message().to_owned())
+            place.error(at, error.message().replace("expected i64", "expected an integer"))
         })?;
         let mut config = Self::default();
         if let Some(data_dir) = read.data_dir {

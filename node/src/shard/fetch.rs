@@ -9,7 +9,7 @@ use crate::io::runtime;
 use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX, RESPONSE_BATCHES_BYTES_MAX};
 use crate::partition::{Partition, PartitionId, ReadError};
 use bytes::Bytes;
-use futures::future::{join_all, select_all};
+use futures::future::{join_all, select, select_all};
 use futures::{FutureExt, future::LocalBoxFuture};
 use ringspool_wire::{ApiError, ErrorCode, FetchPart, FetchRequest, FetchResponse, FetchResult};
 use std::collections::BTreeMap;
@@ -40,13 +40,16 @@ impl Shard {
             let outcomes = results.iter().map(|result| &result.outcome);
             let failed = outcomes.clone().any(Result::is_err);
             let bytes: usize = outcomes.flatten().flatten().map(Bytes::len).sum();
-            if failed || bytes >= bytes_min || runtime::now() >= deadline {
+            let is_late = runtime::now() >= deadline || self.sessions.is_stopping();
+            if failed || bytes >= bytes_min || is_late {
                 // A first batch larger than asked for is sent all the same.
                 fit_into_frame(&mut results);
                 return (FetchResponse { results }, room.shrink(bytes.min(bytes_max)));
             }
             drop(room);
-            self.wait_any(&results, deadline).await;
+            // A node that stops does not wait for data that nobody can send any more.
+            let wait = std::pin::pin!(self.wait_any(&results, deadline));
+            select(wait, std::pin::pin!(self.sessions.stopping())).await;
         }
     }
 
