@@ -166,6 +166,10 @@ impl Dispatcher {
                 (true, false)
             }
             Verdict::Gap => (partition.has_earlier(batch.position), false),
+            // The batch that would make the producer known there is still on its way.
+            Verdict::Forgotten if !partition.broken && partition.has_earlier(batch.position) => {
+                (true, false)
+            }
             Verdict::Forgotten if batch.stamp.is_some() => {
                 partition.broken = true;
                 batch.maybe_stored = false;
