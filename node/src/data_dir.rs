@@ -108,6 +108,7 @@ impl DataDir {
             let folder = path.join(folder);
             std::fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         }
+        sync_folders(path)?;
         let identity = match read_identity(path)? {
             Some(identity) => identity,
             None => create_identity(path, node_id, vnodes)?,
@@ -152,6 +153,16 @@ impl DataDir {
         }
         Ok(count)
     }
+}
+
+/// Makes the directory's own name and those of its folders durable: what is acknowledged lies below.
+fn sync_folders(path: &Path) -> Result<(), DataDirError> {
+    let whole = path.canonicalize().map_err(failed("find", path))?;
+    for folder in [Some(whole.as_path()), whole.parent()].into_iter().flatten() {
+        let sync = || File::open(folder)?.sync_all();
+        sync().map_err(failed("sync", folder))?;
+    }
+    Ok(())
 }
 
 /// Locks the directory. A node that was just killed holds its lock until the kernel has taken its
