@@ -23,6 +23,9 @@ pub const WAL_CLOSED_FILES_WANTED: usize = 2;
 pub const WAL_CLOSED_FILES_MAX: usize = 12;
 /// WAL files kept ready beyond the active one.
 pub const WAL_SPARE_FILES: usize = 1;
+/// Spare files kept for reuse: what one round of checkpoints frees. A file that has to be made again
+/// costs its whole length in writes, and somebody may wait for it.
+pub const WAL_SPARE_FILES_MAX: usize = 4;
 /// Entries of the Raft log kept in memory per shard after they were applied, in bytes.
 pub const LOG_CACHE_BYTES_MAX: usize = 16 << 20;
 
@@ -89,6 +92,7 @@ const _: () = assert!(
     "the smallest WAL file holds its header and the largest record"
 );
 const _: () = assert!(WAL_CLOSED_FILES_MAX > WAL_CLOSED_FILES_WANTED);
+const _: () = assert!(WAL_SPARE_FILES_MAX > WAL_CLOSED_FILES_WANTED);
 const _: () = assert!(
     CONNECTION_BYTES_MAX > FRAME_BYTES_MAX as usize + FETCH_BYTES_MAX,
     "one connection can always carry out its largest request"

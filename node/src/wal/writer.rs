@@ -12,7 +12,7 @@ use super::format::{
 };
 use super::queue::{Append, Part, Placed, Queue};
 use crate::io::{Disk, DiskError, runtime};
-use crate::limits::{WAL_CLOSED_FILES_MAX, WAL_SPARE_FILES};
+use crate::limits::{WAL_CLOSED_FILES_MAX, WAL_SPARE_FILES, WAL_SPARE_FILES_MAX};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -268,7 +268,7 @@ impl Wal {
         let own = file.path().parent() == Some(&*options.dir);
         file.retire(&**disk, options.shard, options.file_bytes).await?;
         let size = file.handle(&**disk).await?.size().await?;
-        if own && size == options.file_bytes && spares.borrow().len() < WAL_SPARE_FILES + 1 {
+        if own && size == options.file_bytes && spares.borrow().len() < WAL_SPARE_FILES_MAX {
             spares.borrow_mut().push(Rc::clone(file));
             self.0.out_of_space.set(false);
             return Ok(());
