@@ -74,12 +74,6 @@ impl Encoded {
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
-
-    /// All pieces in one.
-    #[must_use]
-    pub fn concat(&self) -> Vec<u8> {
-        self.pieces.concat()
-    }
 }
 
 impl From<Vec<u8>> for Encoded {

@@ -173,15 +173,6 @@ impl Mailboxes {
         sender.send_blocking(message).map_err(|_| ShardStopped(shard))
     }
 
-    /// Sends a message if there is room.
-    ///
-    /// # Errors
-    /// When the shard has stopped or its mailbox is full.
-    pub fn try_send(&self, shard: u16, message: Message) -> Result<(), ShardStopped> {
-        let sender = self.0.get(usize::from(shard)).ok_or(ShardStopped(shard))?;
-        sender.try_send(message).map_err(|_| ShardStopped(shard))
-    }
-
     /// Sends a message and waits for its answer.
     ///
     /// # Errors
